@@ -15,3 +15,4 @@ pub mod outcome;
 pub mod report;
 pub mod source;
 pub mod spec;
+pub mod value;
