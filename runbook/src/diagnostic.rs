@@ -52,12 +52,22 @@ pub struct Excerpt {
 
 impl Diagnostic {
     /// An error at a span of a source.
-    pub fn error(rule: &'static str, source: &Source, span: Span, message: impl Into<String>) -> Self {
+    pub fn error(
+        rule: &'static str,
+        source: &Source,
+        span: Span,
+        message: impl Into<String>,
+    ) -> Self {
         Self::at(rule, Severity::Error, source, span, message.into())
     }
 
     /// A warning at a span of a source.
-    pub fn warning(rule: &'static str, source: &Source, span: Span, message: impl Into<String>) -> Self {
+    pub fn warning(
+        rule: &'static str,
+        source: &Source,
+        span: Span,
+        message: impl Into<String>,
+    ) -> Self {
         Self::at(rule, Severity::Warning, source, span, message.into())
     }
 
@@ -82,7 +92,13 @@ impl Diagnostic {
         self
     }
 
-    fn at(rule: &'static str, severity: Severity, source: &Source, span: Span, message: String) -> Self {
+    fn at(
+        rule: &'static str,
+        severity: Severity,
+        source: &Source,
+        span: Span,
+        message: String,
+    ) -> Self {
         let start = source.position(span.start);
         let end = source.position(span.end.max(span.start));
         let text = source.line(start.line).to_owned();
@@ -99,7 +115,10 @@ impl Diagnostic {
             column: start.column,
             message,
             hint: None,
-            excerpt: Some(Excerpt { text, length: length.max(1) }),
+            excerpt: Some(Excerpt {
+                text,
+                length: length.max(1),
+            }),
         }
     }
 }
