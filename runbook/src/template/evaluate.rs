@@ -52,6 +52,10 @@ fn check_tokens(source: &str, tokens: &[Token]) -> Result<(), TemplateError> {
     if tokens.is_empty() {
         return Err(TemplateError::new(whole, "an expression is empty"));
     }
+    if let Some(token) = token::too_deep(tokens) {
+        let message = format!("brackets nest deeper than {}", token::DEPTH_MAX);
+        return Err(TemplateError::new(token.range.clone(), message));
+    }
     let mut open: Vec<&Token> = Vec::new();
     for token in tokens {
         match token.kind {

@@ -329,6 +329,24 @@ fn what_is_no_expression_is_an_error_at_its_place() {
 }
 
 #[test]
+fn brackets_cannot_exhaust_the_stack() {
+    for (open, close) in [("a[", "]"), ("[", "]"), ("a(b=[", "])"), ("[{'a': ", "}]")] {
+        let text = format!("{{{{ {}1{} }}}}", open.repeat(50_000), close.repeat(50_000));
+        let errors = check(&text);
+        assert!(
+            errors.len() == 1 && errors[0].message.starts_with("brackets nest deeper"),
+            "{open}"
+        );
+        assert!(scope().render_text(&text).is_err());
+        assert!(
+            check(&format!("{{{{ {}", open.repeat(50_000)))[0]
+                .message
+                .contains("is not closed")
+        );
+    }
+}
+
+#[test]
 fn every_filter_and_test_that_is_listed_is_known_to_the_engine() {
     for filter in filters::BUILT_IN.iter().chain(filters::OWN) {
         let error = ENGINE_ERROR(&format!("{{{{ vars.pool | {filter} }}}}"));
