@@ -53,9 +53,11 @@ pub(crate) fn spec(name: &'static str) -> ActionSpec {
     ActionSpec {
         name,
         args: Args::Script,
+        groups: &[],
         results: RESULTS,
         targets: &[],
         effect: |_| Effect::Read,
+        effect_what: "",
         kind: |_| ActionKind::Read,
         timeout: None,
         available: true,

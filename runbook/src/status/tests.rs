@@ -16,9 +16,11 @@ use crate::values::Values;
 static BASH: ActionSpec = ActionSpec {
     name: "bash",
     args: Args::Script,
+    groups: &[],
     results: &[],
     targets: &[],
     effect: |_| Effect::Read,
+    effect_what: "",
     kind: |_| ActionKind::Imperative,
     timeout: None,
     available: true,
@@ -45,12 +47,14 @@ fn step(id: &str) -> Step {
         action: &BASH,
         args: node.get("bash").cloned().unwrap(),
         on: None,
+        target: Node::text(Span::default(), "local"),
         effect: Effect::Read,
         keys: Keys {
             template: true,
             strict: true,
             ..Keys::default()
         },
+        uses: Default::default(),
         node,
     }
 }
@@ -79,6 +83,7 @@ fn book(steps: &[&str]) -> Book {
         guides: vec![guide, prose],
         inventory: Inventory::default(),
         options: Options::default(),
+        profile: "lab".into(),
     }
 }
 
