@@ -26,22 +26,26 @@ pub static RULES: &[RuleSpec] = &[
     // Fences.
     rule_of("unclosed-fence", "a fence is closed"),
     rule_of("unclosed-front-matter", "front matter is closed"),
+    rule_of("unclosed-comment", "a comment around a step is closed"),
     rule_of(
-        "unknown-language",
-        "a step's language is `bash`, `sh`, `python` or `yaml`",
-    ),
-    rule_of(
-        "info-string",
+        "fence-info",
         "an info string is `runbook [EFFECT]` or `LANGUAGE runbook [EFFECT]`",
+    ),
+    rule_of("misspelt-fence", "the word `runbook` is spelt so"),
+    rule_of("fence-in-html", "a step does not stand in an HTML block"),
+    rule_of("fence-in-footnote", "a step does not stand in a footnote"),
+    rule_of(
+        "duplicate-heading-id",
+        "two headings do not have the same id",
+    ),
+    rule_of("option-comment", "options are written `#|`"),
+    rule_of(
+        "option-place",
+        "`#|` lines stand at the very top of the body, without a gap",
     ),
     rule_of(
         "effect-twice",
         "the effect stands in the info string or in the options",
-    ),
-    rule_of("option-marker", "options are written `#|`"),
-    rule_of(
-        "late-option",
-        "`#|` lines stand at the very top of the body, without a gap, and only in native fences",
     ),
     rule_of(
         "invalid-yaml",
