@@ -475,6 +475,14 @@ fn an_item_that_was_captured_is_a_capture_and_a_secret_is_refused() {
         Err(ScriptError::Unsafe { .. })
     ));
     assert_eq!(scope.render_script("x {{ plain }}").unwrap(), "x a;b");
+    let each = scope
+        .with("pool-size", json!(3))
+        .with_captured("disk-id", json!("a;b"));
+    assert_eq!(each.render_text("{{ pool_size + 1 }}"), Ok(json!(4)));
+    assert!(matches!(
+        each.render_script("x {{ disk_id }}"),
+        Err(ScriptError::Unsafe { .. })
+    ));
     let scope = scope.with("secret", json!({"token": "s"}));
     assert!(matches!(
         scope.render_script("x {{ secret.token }}"),
