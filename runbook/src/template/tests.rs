@@ -243,13 +243,13 @@ fn an_undefined_name_is_an_error_at_its_place() {
             "{{ profile.zzz }}",
             "`profile.zzz` is not defined",
             "profile.zzz",
-            "known are `name`, `lab`",
+            "known are: `name`, `lab`",
         ),
         (
             "{{ vars[steps.x.y] }}",
             "`steps.x` is not defined",
             "steps.x",
-            "known are `gpu_address`, `a#b/c`",
+            "known are: `gpu_address`, `a#b/c`",
         ),
         (
             "{{range .Items}}",
@@ -273,7 +273,7 @@ fn an_undefined_name_is_an_error_at_its_place() {
             "{{ [__tera_context] }}",
             "`__tera_context` is not defined",
             "__tera_context",
-            "known are `inventory`, `profile`, `steps`, `vars`; put `template: off` on the step when its body has `{{` of its own",
+            "known are: `inventory`, `profile`, `steps`, `vars`; put `template: off` on the step when its body has `{{` of its own",
         ),
     ] {
         assert_eq!(
