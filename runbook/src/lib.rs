@@ -21,6 +21,7 @@ pub mod model;
 pub mod node;
 pub mod outcome;
 pub mod place;
+pub mod print;
 pub mod read;
 pub mod records;
 pub mod report;
