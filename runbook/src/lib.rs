@@ -15,3 +15,5 @@ pub mod outcome;
 pub mod report;
 pub mod source;
 pub mod spec;
+pub mod template;
+pub mod value;
