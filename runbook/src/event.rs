@@ -254,7 +254,10 @@ mod tests {
             at: "2026-11-24T00:00:00Z".into(),
         };
         let line = serde_json::to_string(&event).unwrap();
-        assert!(line.starts_with(r#"{"event":"run-finished","counts":{"timed-out":2},"exit_code":1"#), "{line}");
+        assert!(
+            line.starts_with(r#"{"event":"run-finished","counts":{"timed-out":2},"exit_code":1"#),
+            "{line}"
+        );
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     }
 }

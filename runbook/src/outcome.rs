@@ -123,7 +123,10 @@ words! {
 impl State {
     /// Whether the state counts as a failure of the run (exit code 1).
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Drifted | Self::TimedOut | Self::Aborted)
+        matches!(
+            self,
+            Self::Failed | Self::Drifted | Self::TimedOut | Self::Aborted
+        )
     }
 }
 
