@@ -9,15 +9,12 @@ mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks_since_boot,
+    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks, ticks_since_boot,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks_since_boot,
+    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks, ticks_since_boot,
 };
-
-/// Ticks of the clock in which the system tells when a process started (`USER_HZ`; 100 wherever Rust runs).
-pub(super) const TICKS_PER_SECOND: u64 = 100;
 
 /// One process as the system shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

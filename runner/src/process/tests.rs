@@ -154,6 +154,27 @@ async fn a_child_that_starts_others_on_term_is_ended() {
 }
 
 #[tokio::test]
+async fn a_child_that_starts_its_successor_and_ends_is_ended() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("next");
+    // Comes to its end by itself after some seconds, should the test fail.
+    let script =
+        "#!/bin/bash\n((${2:-0} < 5000)) && exec setsid -f \"$0\" \"$1\" $((${2:-0} + 1))\n";
+    fs::write(&file, script).expect("a file");
+    std::process::Command::new("chmod")
+        .arg("755")
+        .arg(&file)
+        .status()
+        .expect("chmod");
+    ends_in_time(&format!("{} NUMBER; sleep 300", file.display())).await;
+    ends_in_time(&format!(
+        "for n in 1 2 3; do {} NUMBER; done; trap '' TERM; sleep NUMBER; :",
+        file.display()
+    ))
+    .await;
+}
+
+#[tokio::test]
 async fn a_stopped_child_is_ended() {
     ends_in_time("sleep NUMBER & kill -STOP $!; kill -STOP $$").await;
 }

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, getpgrp, kill_process, kill_process_group, test_kill_process,
     test_kill_process_group,
@@ -191,15 +192,22 @@ impl Tree {
                 }
             }
         }
+        if signal == Signal::KILL {
+            registry.chase(self.identity.mark);
+        }
         members.into_iter().map(|member| member.pid).collect()
     }
 
     /// Whether a process of the leader's group is there, be it a zombie.
     fn is_group_alive(&self, registry: &Registry) -> bool {
-        let group = Pid::from_raw(self.identity.leader);
-        registry.may_own_group(&self.identity)
-            && group
-                .is_some_and(|group| test_kill_process_group(group) != Err(rustix::io::Errno::SRCH))
+        let group =
+            Pid::from_raw(self.identity.leader).filter(|_| registry.may_own_group(&self.identity));
+        match group.map(test_kill_process_group) {
+            Some(Ok(())) => true,
+            // Others' processes; elsewhere than on Linux also what has ended.
+            Some(Err(Errno::PERM)) => cfg!(target_os = "linux"),
+            _ => false,
+        }
     }
 
     /// All living processes that belong to it.
@@ -221,8 +229,7 @@ impl Tree {
                 Vec::new()
             };
         };
-        let age =
-            u64::try_from(self.identity.started.elapsed().as_millis() / 10).unwrap_or(u64::MAX);
+        let age = system::ticks(self.identity.started.elapsed());
         let mut rest = system::processes();
         let leader = registry
             .may_own_group(&self.identity)
@@ -280,7 +287,7 @@ fn descend(rest: &mut Vec<system::Process>, members: &mut Vec<system::Process>) 
 }
 
 fn is_alive(pid: i32) -> bool {
-    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 impl Drop for Tree {

@@ -7,16 +7,19 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use rustix::process::{
     Pid, Resource, Rlimit, WaitId, WaitIdOptions, getpid, getrlimit, set_child_subreaper,
     setrlimit, waitid,
 };
 
-use super::{Process, TICKS_PER_SECOND};
+use super::Process;
 
 /// Marks are this plus the runner's process (22 bits) and a counter (24 bits): 146,000 years of real-time computing.
 const MARK_BASE: u64 = 1 << 62;
+/// Ticks of the clock that tells when a process started (`USER_HZ`; 100 wherever Rust runs).
+const TICKS_PER_SECOND: u64 = 100;
 /// The variable that carries the mark where the limit cannot.
 const MARK_VARIABLE: &str = "RUNBOOK_STEP";
 /// How much of a list of children is read; beyond that all of `/proc` is.
@@ -194,6 +197,12 @@ fn parse(stat: &[u8]) -> Option<Process> {
         start,
         is_zombie,
     })
+}
+
+/// A duration in ticks.
+pub(in crate::process) fn ticks(duration: Duration) -> u64 {
+    duration.as_secs() * TICKS_PER_SECOND
+        + u64::from(duration.subsec_millis()) / (1000 / TICKS_PER_SECOND)
 }
 
 /// Ticks since boot, on the clock of `Process::start`.

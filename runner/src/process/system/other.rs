@@ -1,5 +1,7 @@
 //! Other Unix: nothing but the process group is known, so children that leave it are not found.
 
+use std::time::Duration;
+
 use super::Process;
 
 pub(in crate::process) fn become_reaper() -> bool {
@@ -59,4 +61,8 @@ pub(in crate::process) fn processes() -> Vec<Process> {
 
 pub(in crate::process) fn ticks_since_boot() -> Option<u64> {
     None
+}
+
+pub(in crate::process) fn ticks(_duration: Duration) -> u64 {
+    0
 }

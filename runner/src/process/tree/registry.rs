@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use rustix::process::{getpgrp, getpid};
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
 use tokio::process::{Child, Command};
 
 use super::Identity;
@@ -12,6 +12,8 @@ use crate::process::system::{self, Children, Marks, Process};
 
 /// The owner of an orphan that could not be ended: nobody tries again.
 const GIVEN_UP: u64 = u64::MAX;
+/// How often new orphans are looked for at once; each look takes some microseconds.
+const CHASE_MAX: usize = 500;
 /// The owner of an orphan without a mark.
 const UNKNOWN: u64 = 0;
 
@@ -100,6 +102,26 @@ impl Registry {
             }
         }
         Some(found)
+    }
+
+    /// Kills orphans of the tree with this mark as long as new ones appear: what starts another and ends at once is gone
+    /// before all of `/proc` has been read.
+    pub(super) fn chase(&mut self, mark: u64) {
+        for _ in 0..CHASE_MAX {
+            let mut found = false;
+            for pid in self.children.list().unwrap_or_default() {
+                if !self.leaders.contains_key(&pid)
+                    && let Some(owner) = self.orphan(pid)
+                    && self.is_owner(owner, mark)
+                    && let Some(pid) = Pid::from_raw(pid)
+                {
+                    found |= kill_process(pid, Signal::KILL).is_ok();
+                }
+            }
+            if !found {
+                break;
+            }
+        }
     }
 
     /// Orphans that no running tree accounts for.
