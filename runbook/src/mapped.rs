@@ -81,6 +81,21 @@ impl Mapped {
         };
         Span::new(from, to.max(from))
     }
+
+    /// A part of the text, with its places.
+    #[must_use]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        let text = self.text.get(start..end).unwrap_or("").to_owned();
+        let first = self.lines.partition_point(|(text, _)| *text <= start);
+        let inside = self.lines[first..]
+            .iter()
+            .take_while(|(text, _)| *text < end)
+            .map(|(text, source)| (text - start, *source));
+        let lines = std::iter::once((0, self.offset(start)))
+            .chain(inside)
+            .collect();
+        Self { text, lines }
+    }
 }
 
 #[cfg(test)]

@@ -1,325 +1,309 @@
-//! A fence: its info string, its options, its body, each with its place.
+//! Fences: where they begin and end, which lines of them are options, and whether they swallowed another one.
+//!
+//! What the words of the info string mean is in [`super::info`]; the body was read by the parser.
 
+use super::{Chapter, Diagram, Fence, FenceKind, info};
 use crate::diagnostic::Diagnostic;
 use crate::mapped::Mapped;
 use crate::model::Language;
-use crate::outcome::Effect;
 use crate::source::{Source, Span};
 
-/// How similar a word must be to be suggested.
-const SIMILAR_MIN: f64 = 0.75;
-
-/// A fence that is a step or a diagram.
-#[derive(Debug, Clone)]
-pub struct Fence {
-    /// From its first marker to the end of its last line.
-    pub span: Span,
-    /// Its first marker.
-    pub marker_span: Span,
-    /// Its first line, from 1.
-    pub line: u32,
-    /// The info string.
-    pub info: String,
-    /// Where the info string stands.
-    pub info_span: Span,
-    /// What its info string says; of a diagram [`FenceKind::Typed`] without an effect.
-    pub kind: FenceKind,
-    /// The `#|` options of a native fence, without `#|`.
-    pub options: Option<Mapped>,
-    /// The body; of a native fence what follows its options. The container's prefix (indentation, `>`) is removed.
-    pub body: Mapped,
-    /// The prefix of each line inside its container, as it stands before the first marker: `    `, `> `.
-    pub prefix: String,
-    /// Whether it has its closing marker.
-    pub closed: bool,
-    /// The nearest heading above it, an index into the chapter's headings.
-    pub heading: Option<usize>,
+/// The marker, its length and the info string of a line that opens a fence (behind any `>` and blanks).
+pub(super) fn opening(line: &str) -> Option<(char, usize, &str)> {
+    let line = line.trim_start_matches([' ', '\t', '>']);
+    let marker = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let info = line.trim_start_matches(marker);
+    let count = line.len() - info.len();
+    let info = info.trim();
+    (count >= 3 && !(marker == '`' && info.contains('`'))).then_some((marker, count, info))
 }
 
-/// What an info string says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FenceKind {
-    /// `runbook [EFFECT]`.
-    Typed {
-        /// The effect, when it stands in the info string.
-        effect: Option<Effect>,
-    },
-    /// `LANGUAGE runbook [EFFECT]`. A `yaml` fence without options is a typed step for whoever reads it.
-    Native {
-        /// The language.
-        language: Language,
-        /// The effect, when it stands in the info string.
-        effect: Option<Effect>,
-    },
+/// A fence as Markdown: its place and its markers.
+pub(super) struct Block {
+    span: Span,
+    line: u32,
+    pub(super) info: String,
+    pub(super) info_span: Span,
+    prefix: String,
+    marker: char,
+    markers: usize,
+    /// From the end of the first line to the closing marker.
+    body_span: Span,
+    closed: bool,
 }
 
-/// How the lines of a container begin: what has to be taken away so that its content is left.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Container {
-    /// Columns of indentation and `>` markers before the fence, in order.
-    parts: Vec<Part>,
+impl Block {
+    /// Looks at the text of a fence: `span` and the end of its last body line are the parser's.
+    pub(super) fn new(source: &Source, span: Span, info: &str, body_end: Option<usize>) -> Self {
+        let text = source.text();
+        let first_end = text[span.start..]
+            .find('\n')
+            .map_or(text.len(), |end| span.start + end);
+        let first = text[span.start..first_end].trim_end();
+        let marker = if first.starts_with('~') { '~' } else { '`' };
+        let written = first.trim_start_matches(marker);
+        let markers = first.len() - written.len();
+        let info_start = span.start + markers + (written.len() - written.trim_start().len());
+        let info_span = Span::new(info_start, info_start + written.trim().len());
+        let body_start = (first_end + 1).min(text.len());
+        let body_end = body_end.unwrap_or(body_start).max(body_start.min(span.end));
+        let after = text.get(body_end..span.end).unwrap_or("");
+        let closing = after.trim_end().len() - after.trim_end().trim_end_matches(marker).len();
+        let closed = closing >= markers;
+        let end = if closed {
+            body_end + after.trim_end().len()
+        } else {
+            span.start
+                + text[span.start..span.end]
+                    .trim_end_matches(['\n', '\r'])
+                    .len()
+        };
+        Self {
+            span: Span::new(span.start, end),
+            line: source.position(span.start).line,
+            info: info.to_owned(),
+            info_span,
+            prefix: prefix(text, span.start),
+            marker,
+            markers,
+            body_span: Span::new(body_start.min(body_end), body_end),
+            closed,
+        }
+    }
+
+    /// The first line, without what stands before the marker.
+    pub(super) fn first_line(&self) -> Span {
+        Span::new(
+            self.span.start,
+            self.info_span.end.max(self.span.start + self.markers),
+        )
+    }
+
+    pub(super) fn marker(&self, extra: usize) -> String {
+        self.marker.to_string().repeat(self.markers + extra)
+    }
+
+    /// The first line of the body that opens a fence which this one would have to be longer than, if any.
+    pub(super) fn swallowed(
+        &self,
+        source: &Source,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Option<usize> {
+        let body = source.slice(self.body_span);
+        if !body.contains(self.marker) {
+            return None;
+        }
+        let quoted = self.prefix.contains('>');
+        let mut offset = self.body_span.start;
+        for line in body.split_inclusive('\n') {
+            let found = opening(line).is_some_and(|(marker, markers, info)| {
+                marker == self.marker
+                    && markers >= self.markers
+                    && !info.is_empty()
+                    && is_ours(info)
+            });
+            let before = &line[..line.find(self.marker).unwrap_or(0)];
+            // Four blanks more than this fence's own and the line could neither open nor close one.
+            if found && before.len() < self.prefix.len() + 4 && (quoted || !before.contains('>')) {
+                return Some(offset);
+            }
+            offset += line.len();
+        }
+        None
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// `>` and one blank after it.
-    Quote,
-    /// Up to so many columns of blanks.
-    Indent(usize),
-}
-
-impl Container {
-    /// Reads the text before a fence's first marker. List markers count as the blanks they stand for.
-    fn of(prefix: &str) -> Self {
-        let mut parts = Vec::new();
-        let mut indent = 0;
-        let mut chars = prefix.chars().peekable();
-        while let Some(c) = chars.next() {
-            if c == '>' {
-                if indent > 0 {
-                    parts.push(Part::Indent(indent));
-                    indent = 0;
-                }
-                parts.push(Part::Quote);
-                chars.next_if_eq(&' ');
+/// What stands before the fence on its line, with the markers of lists as blanks.
+fn prefix(text: &str, start: usize) -> String {
+    let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let before = text[line..start].trim_start_matches('\u{feff}');
+    before
+        .chars()
+        .map(|c| {
+            if matches!(c, '>' | ' ' | '\t') {
+                c
             } else {
-                indent += if c == '\t' { 4 - indent % 4 } else { 1 };
+                ' '
             }
-        }
-        if indent > 0 {
-            parts.push(Part::Indent(indent));
-        }
-        Self { parts }
-    }
-
-    /// A line without the container's prefix. A line that is less indented (lazy, or blank) keeps what it has.
-    pub(super) fn strip<'t>(&self, line: &'t str) -> &'t str {
-        let mut rest = line;
-        for part in &self.parts {
-            match part {
-                Part::Quote => {
-                    let trimmed = rest.trim_start_matches(' ');
-                    let Some(inside) = trimmed.strip_prefix('>') else {
-                        return rest;
-                    };
-                    rest = inside.strip_prefix(' ').unwrap_or(inside);
-                }
-                Part::Indent(columns) => {
-                    let mut column = 0;
-                    while column < *columns {
-                        match rest.as_bytes().first() {
-                            Some(b' ') => column += 1,
-                            Some(b'\t') => column += 4 - column % 4,
-                            _ => break,
-                        }
-                        rest = &rest[1..];
-                    }
-                }
-            }
-        }
-        rest
-    }
+        })
+        .collect()
 }
 
-/// Cuts a fence out of the chapter; `span` is the block as the parser gives it.
-pub(super) fn cut(source: &Source, info: &str, span: Span) -> Fence {
-    let text = source.text();
-    let line_start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let prefix = text[line_start..span.start].to_owned();
-    let container = Container::of(&prefix);
-    let block = &text[span.start..span.end];
-    let first = block.split_inclusive('\n').next().unwrap_or(block);
-    let marker = first.as_bytes().first().copied().unwrap_or(b'`');
-    let width = first.bytes().take_while(|b| *b == marker).count();
-    let raw_info = first[width..].trim();
-    let info_start =
-        span.start + width + (first[width..].len() - first[width..].trim_start().len());
-    let mut body = Mapped::default();
-    let mut closed = false;
-    let mut offset = span.start + first.len();
-    for line in block[first.len()..].split_inclusive('\n') {
-        let (content, cut) = super::unprefixed(line, &container);
-        if is_closing(content, marker, width) {
-            closed = true;
-            break;
-        }
-        body.push_line(content, offset + cut);
-        offset += line.len();
+/// Takes a fence with the word `runbook`.
+pub(super) fn step(
+    source: &Source,
+    chapter: &mut Chapter,
+    block: Block,
+    body: Mapped,
+    heading: Option<usize>,
+) {
+    check_closed(source, chapter, &block);
+    let (options, body) = split_options(&body);
+    let Some(mut kind) = info::kind(source, &mut chapter.problems, &block, options.is_some())
+    else {
+        return;
+    };
+    if let FenceKind::Native {
+        language: Language::Yaml,
+        effect,
+    } = kind
+        && options.is_none()
+    {
+        kind = FenceKind::Typed { effect };
     }
-    Fence {
-        span: Span::new(
-            span.start,
-            span.start + block.trim_end_matches(['\n', '\r']).len(),
-        ),
-        marker_span: Span::new(span.start, span.start + width),
-        line: source.position(span.start).line,
-        info: info.to_owned(),
-        info_span: Span::new(info_start, info_start + raw_info.len()),
-        kind: FenceKind::Typed { effect: None },
-        options: None,
+    check_options(source, chapter, kind, options.as_ref(), &body);
+    let Block {
+        span,
+        line,
+        info,
+        info_span,
+        prefix,
+        closed,
+        ..
+    } = block;
+    chapter.fences.push(Fence {
+        span,
+        line,
+        info,
+        info_span,
+        kind,
+        options,
         body,
         prefix,
         closed,
-        heading: None,
-    }
+        heading,
+    });
 }
 
-fn is_closing(line: &str, marker: u8, width: usize) -> bool {
-    let indent = line.len() - line.trim_start_matches(' ').len();
-    let content = line.trim();
-    indent < 4 && content.len() >= width && content.bytes().all(|b| b == marker)
-}
-
-/// Reads an info string.
-pub(super) fn kind(
+/// Takes a mermaid fence.
+pub(super) fn diagram(
     source: &Source,
-    fence: &Fence,
-    words: &[&str],
-) -> Result<FenceKind, Box<Diagnostic>> {
-    let place = |word: &str| {
-        let offset = source.slice(fence.info_span).find(word).unwrap_or(0);
-        Span::new(
-            fence.info_span.start + offset,
-            fence.info_span.start + offset + word.len(),
-        )
-    };
-    let fail = |rule, word: &str, message: String, hint: String| {
-        Err(Box::new(
-            Diagnostic::error(rule, source, place(word), message).hint(hint),
-        ))
-    };
-    let (language, rest) = match words {
-        ["runbook", rest @ ..] => (None, rest),
-        [language, "runbook", rest @ ..] => match parse_language(language) {
-            Some(language) => (Some(language), rest),
-            None => {
-                let hint = similar(language, &["bash", "sh", "python", "yaml"]).map_or_else(
-                    || "a step is written in `bash`, `sh`, `python` or `yaml`".to_owned(),
-                    |word| format!("did you mean `{word}`?"),
-                );
-                return fail(
-                    "unknown-language",
-                    language,
-                    format!("`{language}` cannot be executed"),
-                    hint,
-                );
-            }
-        },
-        _ => {
-            let hint =
-                "the info string is `runbook [EFFECT]` or `LANGUAGE runbook [EFFECT]`".to_owned();
-            return fail(
-                "info-string",
-                words.first().unwrap_or(&""),
-                "the word `runbook` stands at the wrong place".to_owned(),
-                hint,
-            );
-        }
-    };
-    let effect = match rest {
-        [] => None,
-        [word] => match Effect::parse(word) {
-            Some(effect) => Some(effect),
-            None => {
-                let hint = similar(word, &["read", "change", "disrupt", "destroy"])
-                    .map_or_else(|| "an effect is `read`, `change`, `disrupt` or `destroy`; everything else is an option".to_owned(), |word| format!("did you mean `{word}`?"));
-                return fail(
-                    "info-string",
-                    word,
-                    format!("unknown word `{word}` in the info string"),
-                    hint,
-                );
-            }
-        },
-        [_, word, ..] => {
-            let hint = "at most one effect follows the word `runbook`".to_owned();
-            return fail(
-                "info-string",
-                word,
-                format!("one word too many in the info string: `{word}`"),
-                hint,
-            );
-        }
-    };
-    Ok(match language {
-        None => FenceKind::Typed { effect },
-        Some(language) => FenceKind::Native { language, effect },
-    })
+    chapter: &mut Chapter,
+    block: Block,
+    body: Mapped,
+    heading: Option<usize>,
+) {
+    check_closed(source, chapter, &block);
+    let Block {
+        span,
+        line,
+        info,
+        prefix,
+        ..
+    } = block;
+    chapter.diagrams.push(Diagram {
+        span,
+        line,
+        info,
+        body,
+        prefix,
+        heading,
+    });
 }
 
-fn parse_language(word: &str) -> Option<Language> {
-    match word {
-        "bash" => Some(Language::Bash),
-        "sh" => Some(Language::Sh),
-        "python" => Some(Language::Python),
-        "yaml" => Some(Language::Yaml),
-        _ => None,
-    }
-}
-
-fn similar<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    known
-        .iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&word.to_lowercase(), candidate),
-                *candidate,
-            )
-        })
-        .filter(|(score, _)| *score >= SIMILAR_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
-/// Takes the `#|` lines off the top of a native fence's body, and refuses those at another place or in another comment's form.
-pub(super) fn options(source: &Source, fence: &mut Fence) -> Result<(), Box<Diagnostic>> {
-    if !matches!(fence.kind, FenceKind::Native { .. }) {
-        return Ok(());
-    }
-    let whole = std::mem::take(&mut fence.body);
-    let (mut options, mut body) = (super::empty(), super::empty());
-    let mut at_top = true;
-    for (line, offset) in whole.lines() {
-        let trimmed = line.trim_end_matches(['\n', '\r']);
-        if at_top
-            && let Some(other) = ["//|", "--|"]
-                .into_iter()
-                .find(|other| trimmed.starts_with(other))
-        {
-            let span = Span::new(offset, offset + other.len());
-            let problem = Diagnostic::error(
-                "option-marker",
+fn check_closed(source: &Source, chapter: &mut Chapter, block: &Block) {
+    let close = block.marker(0);
+    if let Some(line) = block.swallowed(source, |_| true) {
+        let line = source.position(line).line;
+        chapter.problems.push(
+            Diagnostic::error(
+                "unclosed-fence",
                 source,
-                span,
-                format!("options do not begin with `{other}`"),
+                block.first_line(),
+                format!("this fence is not closed before the one in line {line}"),
             )
-            .hint("write `#|`");
-            return Err(Box::new(problem));
-        }
-        match line.strip_prefix("#|") {
-            Some(rest) if at_top => {
-                let content = rest.strip_prefix(' ').unwrap_or(rest);
-                options.push_line(content, offset + line.len() - content.len());
-            }
-            Some(_) => {
-                let span = Span::new(offset, offset + 2);
-                let problem = Diagnostic::error(
-                    "late-option",
-                    source,
-                    span,
-                    "an option must stand at the top of the fence",
-                )
-                .hint("move it up to the other `#|` lines, with nothing between them");
-                return Err(Box::new(problem));
-            }
-            None => {
-                at_top = false;
-                body.push_line(line, offset);
+            .hint(format!(
+                "close it with a line `{close}`, or write `{}` when it holds fences itself",
+                block.marker(1)
+            )),
+        );
+    } else if !block.closed {
+        chapter.problems.push(
+            Diagnostic::error(
+                "unclosed-fence",
+                source,
+                block.first_line(),
+                "this fence is not closed",
+            )
+            .hint(format!(
+                "close it with a line `{close}`, indented as its first line is"
+            )),
+        );
+    }
+}
+
+/// Splits a body into its options, the unbroken run of `#|` lines at its top, and the rest.
+fn split_options(body: &Mapped) -> (Option<Mapped>, Mapped) {
+    let text = body.text();
+    let mut options = Mapped::default();
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let Some(rest) = line.strip_prefix("#|") else {
+            break;
+        };
+        let rest = rest.strip_prefix(' ').unwrap_or(rest);
+        options.push_line(rest, body.offset(offset + (line.len() - rest.len())));
+        offset += line.len();
+    }
+    if offset == 0 {
+        (None, body.clone())
+    } else {
+        (Some(options), body.slice(offset, text.len()))
+    }
+}
+
+/// Options that stand where they are none.
+fn check_options(
+    source: &Source,
+    chapter: &mut Chapter,
+    kind: FenceKind,
+    options: Option<&Mapped>,
+    body: &Mapped,
+) {
+    let text = body.text();
+    let mut error = |rule, start: usize, line: &str, message: &str, hint: String| {
+        let span = body.span(start, start + line.trim_end().len());
+        chapter
+            .problems
+            .push(Diagnostic::error(rule, source, span, message).hint(hint));
+    };
+    if options.is_none() {
+        let first = text.lines().next().unwrap_or("");
+        for comment in ["//|", "--|"] {
+            if let Some(rest) = first.strip_prefix(comment) {
+                let hint = format!("write `#|{rest}`");
+                error(
+                    "option-comment",
+                    0,
+                    first,
+                    &format!("options are not written with `{comment}`"),
+                    hint,
+                );
             }
         }
     }
-    fence.options =
-        (!options.text().is_empty() || options.lines().next().is_some()).then_some(options);
-    fence.body = body;
-    Ok(())
+    let mut offset = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let at_top = number == 0 && line.trim_start().starts_with("#|");
+        if line.starts_with("#|") || at_top {
+            let (message, hint) = if at_top && !line.starts_with("#|") {
+                (
+                    "an option does not begin at the line's start",
+                    "remove the blanks before `#|`",
+                )
+            } else if matches!(kind, FenceKind::Typed { .. }) {
+                (
+                    "a `#|` line stands below the top of the fence",
+                    "a typed step has no `#|` lines: remove `#|`",
+                )
+            } else {
+                (
+                    "a `#|` line stands below the top of the fence",
+                    "move it up to the others: options are one unbroken run of lines at the very top",
+                )
+            };
+            error("option-place", offset, line, message, hint.to_owned());
+        }
+        offset += line.len();
+    }
 }

@@ -1,132 +1,217 @@
-//! Headings and their ids, exactly as mdBook 0.5 makes them (`mdbook-html`, `add_header_links`).
+//! Headings: their ids exactly as mdBook 0.5 makes them, and the sections they open.
 //!
-//! An id is the heading's text in lower case, letters, digits, `_` and `-` kept, blanks as `-`, the rest dropped; the second of its name
-//! gets `-1`. Ids that were written (`{#id}`) are kept and do not count. Definition terms take part in the counting.
+//! The algorithm is mdBook's `add_header_links`: the id is the heading's text, lowered, with only letters, digits, `-` and `_`;
+//! a second one gets `-1`. Two of its habits matter: the ids of `{#id}` are not in the set, and terms of definition lists are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
-use pulldown_cmark::{Event, Tag, TagEnd};
+use pulldown_cmark::{CowStr, Event, TagEnd};
 
-use crate::source::Span;
+use super::{Chapter, Heading};
+use crate::diagnostic::Diagnostic;
+use crate::source::{Source, Span};
 
-/// A heading and what stands under it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heading {
-    /// Its id on the page.
-    pub id: String,
-    /// Its text.
-    pub title: String,
-    /// 1 to 6.
-    pub level: u8,
-    /// From the heading to the next of the same or a higher level.
-    pub span: Span,
-    /// The heading above it, an index.
-    pub parent: Option<usize>,
-}
-
-/// Gathers headings from the parser's events.
+/// The ids that were given out, and the numbers of footnotes, which count in a heading's text.
 #[derive(Default)]
-pub(super) struct Headings {
-    all: Vec<Heading>,
+pub(super) struct Ids {
     used: HashSet<String>,
-    /// The heading or term that is open: level (0 for a term), written id, where it began, its text.
-    open: Option<(u8, Option<String>, Span, String)>,
+    footnotes: HashMap<String, usize>,
 }
 
-impl Headings {
-    pub(super) fn event(&mut self, event: &Event<'_>, span: Span) {
-        match event {
-            Event::Start(Tag::Heading { level, id, .. }) => {
-                self.open = Some((
-                    *level as u8,
-                    id.as_ref().map(|id| id.to_string()),
-                    span,
-                    String::new(),
-                ));
-            }
-            Event::Start(Tag::DefinitionListTitle) => {
-                self.open = Some((0, None, span, String::new()))
-            }
-            Event::End(TagEnd::Heading(_) | TagEnd::DefinitionListTitle) => self.close(),
-            Event::Text(text)
-            | Event::Code(text)
-            | Event::InlineMath(text)
-            | Event::DisplayMath(text) => self.push(text),
-            Event::SoftBreak | Event::HardBreak => self.push("\n"),
-            _ => {}
-        }
+/// The text of a heading.
+pub(super) struct Text {
+    /// For people.
+    pub(super) title: String,
+    /// As mdBook makes the id of it.
+    pub(super) for_id: String,
+}
+
+impl Ids {
+    /// The number under which the page shows a footnote.
+    pub(super) fn footnote_number(&mut self, name: &str) -> usize {
+        let next = self.footnotes.len() + 1;
+        *self.footnotes.entry(name.to_owned()).or_insert(next)
     }
 
-    /// The heading that is the nearest above, an index.
-    pub(super) fn current(&self) -> Option<usize> {
-        self.all.len().checked_sub(1)
-    }
-
-    pub(super) fn finish(mut self, end: usize) -> Vec<Heading> {
-        for index in 0..self.all.len() {
-            let level = self.all[index].level;
-            let next = self.all[index + 1..]
-                .iter()
-                .find(|other| other.level <= level);
-            let to = next.map_or(end, |next| next.span.start);
-            self.all[index].span.end = to;
-            self.all[index].parent = (0..index)
-                .rev()
-                .find(|above| self.all[*above].level < level);
-        }
-        self.all
-    }
-
-    fn push(&mut self, text: &str) {
-        if let Some((.., content)) = &mut self.open {
-            content.push_str(text);
-        }
-    }
-
-    fn close(&mut self) {
-        let Some((level, written, span, title)) = self.open.take() else {
-            return;
+    /// Reads the events of a heading or term up to its end.
+    pub(super) fn read_text<'a, I>(&mut self, events: &mut I) -> Text
+    where
+        I: Iterator<Item = (Event<'a>, Range<usize>)>,
+    {
+        let mut text = Text {
+            title: String::new(),
+            for_id: String::new(),
         };
-        let id = match written {
-            Some(id) => id,
-            None => unique(&id_from_content(&title), &mut self.used),
-        };
-        if level > 0 {
-            self.all.push(Heading {
-                id,
-                title: title.trim().to_owned(),
-                level,
-                span,
-                parent: None,
-            });
+        // In an image the text is its `alt`, which is no text of the heading.
+        let mut image = 0usize;
+        let mut after_reference = false;
+        for (event, _) in events {
+            let reference = matches!(event, Event::FootnoteReference(_));
+            match event {
+                Event::End(TagEnd::Heading(_) | TagEnd::DefinitionListTitle) => break,
+                Event::Start(pulldown_cmark::Tag::Image { .. }) => image += 1,
+                Event::End(TagEnd::Image) => image = image.saturating_sub(1),
+                Event::Text(part) | Event::Code(part) => {
+                    text.title.push_str(&part);
+                    if image == 0 {
+                        text.for_id.push_str(&part);
+                    }
+                }
+                Event::SoftBreak => {
+                    text.title.push(' ');
+                    if image == 0 {
+                        text.for_id.push('\n');
+                    }
+                }
+                Event::HardBreak => text.title.push(' '),
+                Event::FootnoteReference(name) if image == 0 => {
+                    if after_reference {
+                        text.for_id.push(' ');
+                    }
+                    let number = self.footnote_number(&name);
+                    text.for_id.push_str(&number.to_string());
+                }
+                _ => {}
+            }
+            after_reference = reference;
+        }
+        text.title = text.title.trim().to_owned();
+        text
+    }
+
+    /// The id for a text, counted up until it is new.
+    pub(super) fn unique(&mut self, text: &str) -> String {
+        let id = id_from_content(text);
+        if self.used.insert(id.clone()) {
+            return id;
+        }
+        let mut counter: u32 = 1;
+        loop {
+            let candidate = format!("{id}-{counter}");
+            if self.used.insert(candidate.clone()) {
+                return candidate;
+            }
+            counter += 1;
         }
     }
 }
 
-fn id_from_content(content: &str) -> String {
-    content
-        .trim()
+/// mdBook's id of a text.
+fn id_from_content(text: &str) -> String {
+    text.trim()
         .to_lowercase()
         .chars()
-        .filter_map(|c| match c {
-            c if c.is_alphanumeric() || c == '_' || c == '-' => Some(c),
-            c if c.is_whitespace() => Some('-'),
-            _ => None,
+        .filter_map(|c| {
+            if c.is_alphanumeric() || c == '_' || c == '-' {
+                Some(c)
+            } else if c.is_whitespace() {
+                Some('-')
+            } else {
+                None
+            }
         })
         .collect()
 }
 
-fn unique(id: &str, used: &mut HashSet<String>) -> String {
-    if used.insert(id.to_owned()) {
-        return id.to_owned();
+/// The id that `{#id}` or `{id=…}` gives a heading.
+pub(super) fn explicit_id(
+    id: Option<CowStr<'_>>,
+    attrs: Vec<(CowStr<'_>, Option<CowStr<'_>>)>,
+) -> Option<String> {
+    id.map(CowStr::into_string).or_else(|| {
+        let (_, value) = attrs.into_iter().rev().find(|(name, _)| &**name == "id")?;
+        Some(value.map(CowStr::into_string).unwrap_or_default())
+    })
+}
+
+/// Appends a heading; its section is closed by [`close_sections`].
+pub(super) fn push(headings: &mut Vec<Heading>, id: String, title: String, level: u8, span: Span) {
+    let mut parent = headings.len().checked_sub(1);
+    while let Some(index) = parent
+        && headings[index].level >= level
+    {
+        parent = headings[index].parent;
     }
-    // Bounded by the number of headings of the page.
-    let mut counter: u32 = 1;
-    loop {
-        let candidate = format!("{id}-{counter}");
-        if used.insert(candidate.clone()) {
-            return candidate;
+    headings.push(Heading {
+        id,
+        title,
+        level,
+        heading_span: span,
+        span,
+        parent,
+    });
+}
+
+/// Ends every section where the next heading of its level or above begins.
+pub(super) fn close_sections(headings: &mut [Heading], end: usize) {
+    let mut open: Vec<usize> = Vec::new();
+    for index in 0..headings.len() {
+        let (level, start) = (headings[index].level, headings[index].span.start);
+        while let Some(&last) = open.last()
+            && headings[last].level >= level
+        {
+            headings[last].span.end = start;
+            open.pop();
         }
-        counter += 1;
+        open.push(index);
     }
+    for index in open {
+        headings[index].span.end = end;
+    }
+}
+
+/// Sections that hold steps are addressed by their ids: each must be one that can be written, and the only one of its kind.
+pub(super) fn check_ids(source: &Source, chapter: &mut Chapter) {
+    if chapter.fences.is_empty() {
+        return;
+    }
+    let mut holds_steps = vec![false; chapter.headings.len()];
+    for fence in &chapter.fences {
+        let mut above = fence.heading;
+        while let Some(index) = above {
+            holds_steps[index] = true;
+            above = chapter.headings[index].parent;
+        }
+    }
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (index, heading) in chapter.headings.iter().enumerate() {
+        let other = *first.entry(&heading.id).or_insert(index);
+        let span = heading.heading_span;
+        if other != index && (holds_steps[other] || holds_steps[index]) {
+            let line = source
+                .position(chapter.headings[other].heading_span.start)
+                .line;
+            chapter.problems.push(
+                Diagnostic::error(
+                    "duplicate-heading-id",
+                    source,
+                    span,
+                    format!("two headings have the id `{}`", heading.id),
+                )
+                .hint(format!(
+                    "the other one stands in line {line}; give one of them another `{{#id}}`"
+                )),
+            );
+        } else if holds_steps[index]
+            && (heading.id.is_empty() || !heading.id.chars().all(is_id_character))
+        {
+            let message = if heading.id.is_empty() {
+                "a heading with steps under it has no id".to_owned()
+            } else {
+                format!(
+                    "the heading's id `{}` cannot be part of a step's ID",
+                    heading.id
+                )
+            };
+            chapter.problems.push(
+                Diagnostic::error("heading-id", source, span, message)
+                    .hint("give it one of letters, digits, `-`, `_` and `.`: `## Title {#title}`"),
+            );
+        }
+    }
+}
+
+fn is_id_character(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
 }

@@ -124,7 +124,7 @@ fn rows_of(table: Option<&Table>, row: &str) -> Vec<String> {
     let Some(table) = table else {
         return Vec::new();
     };
-    let text = |row: &[String]| wording::cut(&row.join("  "), wording::LINE_CHARACTERS_MAX);
+    let text = |row: &[String]| row.join("  ");
     if row == "*" {
         return table.rows.iter().map(|row| text(row)).collect();
     }

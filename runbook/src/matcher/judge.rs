@@ -4,17 +4,18 @@
 //! LANGUAGE section 3: the difference, not a dump.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde_json::{Number, Value};
+use serde_json::Value;
 
+use super::difference::difference;
+use super::equal::equal;
 use super::field::Found;
+use super::measure::{age, between, compare};
 use super::parse::{Matcher, Pattern};
 use super::range::{self, AddressRange};
 use super::{version, wording};
-use crate::node::{Kind, Node, core_scalar};
-use crate::value::{Quantity, Unit, print_seconds, quantity};
+use crate::node::{Kind, Node};
 
 /// How values are compared.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,7 @@ pub(super) struct Judged {
     pub(super) actual: String,
 }
 
-fn judged(holds: bool, actual: impl Into<String>) -> Judged {
+pub(super) fn judged(holds: bool, actual: impl Into<String>) -> Judged {
     Judged {
         holds,
         actual: actual.into(),
@@ -44,12 +45,11 @@ fn judged(holds: bool, actual: impl Into<String>) -> Judged {
 }
 
 pub(super) fn judge(matcher: &Matcher, found: &Found<'_>, env: &Env) -> Judged {
-    let reason = match found {
+    match found {
         Found::Value(value) => return judge_value(matcher, value, env),
-        Found::Broken(reason) => return judged(false, reason.clone()),
-        Found::Missing(reason) if reason.is_empty() => "missing".to_owned(),
-        Found::Missing(reason) => format!("missing: {reason}"),
-    };
+        Found::Broken(_) => return judged(false, wording::shown(found)),
+        Found::Missing(_) => {}
+    }
     let holds = match matcher {
         Matcher::Exists(exists) => !exists,
         Matcher::Empty(empty) => *empty,
@@ -57,10 +57,10 @@ pub(super) fn judge(matcher: &Matcher, found: &Found<'_>, env: &Env) -> Judged {
         Matcher::All(members) => members.iter().all(|member| judge(member, found, env).holds),
         _ => false,
     };
-    judged(holds, reason)
+    judged(holds, wording::shown(found))
 }
 
-fn judge_value(matcher: &Matcher, value: &Value, env: &Env) -> Judged {
+pub(super) fn judge_value(matcher: &Matcher, value: &Value, env: &Env) -> Judged {
     match matcher {
         Matcher::Equals(expected) => equals(expected, value, env),
         Matcher::Contains(items) => contains(items, value, env),
@@ -110,109 +110,7 @@ fn equals(expected: &Node, value: &Value, env: &Env) -> Judged {
     if equal(expected, value, env) {
         return judged(true, wording::describe(value));
     }
-    judged(false, wording::difference(expected, value))
-}
-
-/// Whether a value is the one that was written.
-pub(super) fn equal(expected: &Node, value: &Value, env: &Env) -> bool {
-    match (&expected.kind, value) {
-        (Kind::List(items), Value::Array(values)) => {
-            items.len() == values.len()
-                && items
-                    .iter()
-                    .zip(values)
-                    .all(|(item, value)| equal(item, value, env))
-        }
-        (Kind::Map(entries), Value::Object(map)) => {
-            entries.len() == map.len()
-                && entries.iter().all(|entry| {
-                    map.get(&entry.key)
-                        .is_some_and(|value| equal(&entry.value, value, env))
-                })
-        }
-        (Kind::List(_) | Kind::Map(_), _) => false,
-        (Kind::Value(Value::Array(items)), Value::Array(values)) => {
-            let typed = |item: &Value| super::parse::typed(expected.span, item);
-            items.len() == values.len()
-                && items
-                    .iter()
-                    .zip(values)
-                    .all(|(item, value)| equal(&typed(item), value, env))
-        }
-        (Kind::Value(Value::Object(entries)), Value::Object(map)) => {
-            let typed = |item: &Value| super::parse::typed(expected.span, item);
-            entries.len() == map.len()
-                && entries.iter().all(|(key, item)| {
-                    map.get(key)
-                        .is_some_and(|value| equal(&typed(item), value, env))
-                })
-        }
-        (Kind::Scalar(scalar), value) if env.typed => {
-            let expected = if scalar.plain {
-                core_scalar(&scalar.text)
-            } else {
-                Value::String(scalar.text.clone())
-            };
-            same(&expected, value, env.loose)
-        }
-        (Kind::Scalar(scalar), value) => reads_as(&scalar.text, scalar.plain, value, env),
-        (Kind::Value(expected), value) if same(expected, value, env.loose) => true,
-        // What a template gave is read as the field's type, as if it had been written there.
-        (Kind::Value(expected), value) if !env.typed => match expected {
-            Value::String(text) => reads_as(text, false, value, env),
-            Value::Number(_) | Value::Bool(_) => {
-                value.is_string() && reads_as(&expected.to_string(), true, value, env)
-            }
-            _ => false,
-        },
-        _ => false,
-    }
-}
-
-/// Whether a text, read as the value's type, is the value.
-fn reads_as(text: &str, plain: bool, value: &Value, env: &Env) -> bool {
-    let holds = match value {
-        Value::String(actual) if env.text => actual == text.trim_end_matches(['\n', '\r']),
-        Value::String(actual) => actual == text,
-        Value::Number(actual) => {
-            matches!(core_scalar(text), Value::Number(expected) if same_number(&expected, actual))
-        }
-        Value::Bool(actual) => text == if *actual { "true" } else { "false" },
-        Value::Null => plain && core_scalar(text).is_null(),
-        Value::Array(_) | Value::Object(_) => false,
-    };
-    holds || (env.loose && same(&Value::String(text.to_owned()), value, true))
-}
-
-/// Whether two scalars are the same: 1 = 1.0, and `1`, `"1"` and `true` where the API does not tell them apart.
-fn same(expected: &Value, actual: &Value, loose: bool) -> bool {
-    match (expected, actual) {
-        (Value::Number(expected), Value::Number(actual)) => same_number(expected, actual),
-        _ if expected == actual => true,
-        _ if loose => {
-            matches!((flat(expected), flat(actual)), (Some(expected), Some(actual)) if expected == actual)
-        }
-        _ => false,
-    }
-}
-
-fn flat(value: &Value) -> Option<String> {
-    match value {
-        Value::Bool(bool) => Some(u8::from(*bool).to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(text) if text == "true" => Some("1".into()),
-        Value::String(text) if text == "false" => Some("0".into()),
-        Value::String(text) => Some(text.clone()),
-        _ => None,
-    }
-}
-
-fn same_number(expected: &Number, actual: &Number) -> bool {
-    expected == actual
-        || match (expected.as_i128(), actual.as_i128()) {
-            (Some(expected), Some(actual)) => expected == actual,
-            _ => expected.as_f64().is_some() && expected.as_f64() == actual.as_f64(),
-        }
+    judged(false, difference(expected, value))
 }
 
 fn contains(items: &[Node], value: &Value, env: &Env) -> Judged {
@@ -272,48 +170,6 @@ fn matches(patterns: &[Pattern], value: &Value) -> Judged {
     }
 }
 
-/// The number that a value is, in a bound's unit: a bare one is bytes, seconds or points.
-fn in_unit(value: &Value, bound: Quantity) -> Result<f64, String> {
-    let not_a_number = || format!("not a number: {}", wording::quoted_if_text(value));
-    match value {
-        Value::Number(number) => number.as_f64().ok_or_else(not_a_number),
-        Value::String(text) => match quantity(text) {
-            Ok(found) if found.unit == bound.unit || found.unit == Unit::Number => Ok(found.value),
-            Ok(_) => {
-                let what = match bound.unit {
-                    Unit::Number => "bare number",
-                    Unit::Size => "size",
-                    Unit::Duration => "duration",
-                    Unit::Percent => "percentage",
-                };
-                Err(format!("not a {what}: {}", wording::quoted(text)))
-            }
-            Err(_) => Err(not_a_number()),
-        },
-        _ => Err(not_a_number()),
-    }
-}
-
-fn compare(value: &Value, bound: Quantity, holds: impl Fn(f64) -> bool) -> Judged {
-    match in_unit(value, bound) {
-        Ok(actual) => judged(holds(actual), bound.print_like(actual)),
-        Err(error) => judged(false, error),
-    }
-}
-
-fn between(value: &Value, low: Quantity, high: Quantity) -> Judged {
-    match in_unit(value, low) {
-        Ok(actual) => {
-            let nearest = if actual < low.value { low } else { high };
-            judged(
-                (low.value..=high.value).contains(&actual),
-                nearest.print_like(actual),
-            )
-        }
-        Err(error) => judged(false, error),
-    }
-}
-
 fn in_range(ranges: &[AddressRange], value: &Value) -> Judged {
     let values: &[Value] = match value {
         Value::Array(values) if values.is_empty() => return judged(false, "no addresses"),
@@ -346,44 +202,6 @@ fn in_range(ranges: &[AddressRange], value: &Value) -> Judged {
             ),
         ),
     }
-}
-
-fn age(inner: &Matcher, value: &Value, env: &Env) -> Judged {
-    let Some(seconds) = seconds_since(value, env.now) else {
-        return judged(
-            false,
-            format!("not a time: {}", wording::quoted_if_text(value)),
-        );
-    };
-    let Some(number) = Number::from_f64(seconds) else {
-        return judged(
-            false,
-            format!("not a time: {}", wording::quoted_if_text(value)),
-        );
-    };
-    let holds = judge_value(inner, &Value::Number(number), env).holds;
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    judged(
-        holds,
-        format!(
-            "{sign}{} ({})",
-            print_seconds(seconds, 1),
-            wording::describe(value)
-        ),
-    )
-}
-
-/// The seconds from a time, RFC 3339 or seconds since 1970, to now.
-fn seconds_since(value: &Value, now: Timestamp) -> Option<f64> {
-    let epoch = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => match Timestamp::from_str(text.trim()) {
-            Ok(timestamp) => timestamp.as_duration().as_secs_f64(),
-            Err(_) => crate::value::number(text.trim()).ok()?,
-        },
-        _ => return None,
-    };
-    Some(now.as_duration().as_secs_f64() - epoch)
 }
 
 fn count(inner: &Matcher, value: &Value, env: &Env) -> Judged {

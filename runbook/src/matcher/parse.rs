@@ -6,12 +6,10 @@ use regex::{Regex, RegexBuilder};
 use semver::VersionReq;
 use serde_json::Value;
 
-use super::field::{parse_path, scalar};
+use super::field::scalar;
 use super::range::AddressRange;
-use crate::model::Expectation;
 use crate::node::{Entry, Kind, Node};
 use crate::source::Span;
-use crate::spec::FieldKind;
 use crate::template::{did_you_mean, has_template};
 use crate::value::{Quantity, Unit, quantity};
 
@@ -95,46 +93,6 @@ pub(crate) fn parse(node: &Node) -> Result<Matcher, Vec<MatcherError>> {
 /// Everything that is wrong with a matcher as written; values that are templates are taken to be right.
 pub fn validate(matcher: &Node) -> Vec<MatcherError> {
     read(matcher, true).err().unwrap_or_default()
-}
-
-/// Everything that is wrong with an expectation as written: its key by the field's kind, and its matcher.
-pub fn validate_expectation(expectation: &Expectation, kind: FieldKind) -> Vec<MatcherError> {
-    let mut errors = Vec::new();
-    let absent = expectation.matcher.as_text() == Some("absent");
-    match (kind, &expectation.key) {
-        (FieldKind::Json, Some(key)) => {
-            if let Some(path) = scalar(key).filter(|path| !has_template(path))
-                && let Err(error) = parse_path(&path)
-            {
-                errors.push(MatcherError::new(key.span, error));
-            }
-        }
-        (FieldKind::Table, Some(key)) if expectation.column.is_none() => {
-            if absent {
-                return errors;
-            }
-            errors.push(
-                MatcherError::new(key.span, "a row of `table` needs its columns")
-                    .hint("write `table: {ROW: {COLUMN: matcher}}`, or `ROW: absent`"),
-            );
-        }
-        (FieldKind::Json | FieldKind::Table | FieldKind::Map, None) => {
-            let what = match kind {
-                FieldKind::Json => "PATH",
-                FieldKind::Table => "ROW: {COLUMN",
-                _ => "KEY",
-            };
-            let close = if kind == FieldKind::Table { "}" } else { "" };
-            let field = &expectation.field;
-            errors.push(
-                MatcherError::new(expectation.span, format!("`{field}` is looked at by key"))
-                    .hint(format!("write `{field}: {{{what}: matcher}}{close}`")),
-            );
-        }
-        _ => {}
-    }
-    errors.extend(validate(&expectation.matcher));
-    errors
 }
 
 fn read(node: &Node, templated: bool) -> Result<Matcher, Vec<MatcherError>> {

@@ -36,6 +36,16 @@ const RESULTS: &[ResultSpec] = &[
         kind: FieldKind::Map,
         what: "",
     },
+    ResultSpec {
+        name: "header",
+        kind: FieldKind::Map,
+        what: "",
+    },
+    ResultSpec {
+        name: "config",
+        kind: FieldKind::Map,
+        what: "",
+    },
 ];
 
 /// An action of that name with the fields of a script and `condition`.
@@ -796,6 +806,68 @@ fn a_secret_is_never_shown() {
         &Fields::new(),
     );
     assert_eq!(checks[0].actual, "missing");
+}
+
+#[test]
+fn secrets_are_taken_out_before_a_text_is_cut() {
+    let secret = "hunter2-hunter2";
+    let redact = |text: &str| text.contains(secret).then(|| text.replace(secret, SECRET));
+    let look = |matcher: Value, value: Value| {
+        let mut fields = Fields::new();
+        fields.set("x", value);
+        let spec = spec("bash");
+        let context = Context {
+            spec: &spec,
+            now: now(),
+            secrets: &[],
+        };
+        let mut checks = evaluate_redacted(
+            &expectation("x", None, node(&matcher)),
+            &fields,
+            &context,
+            &redact,
+        );
+        let check = checks.remove(0);
+        (
+            check.verdict == Verdict::Holds,
+            check.expected,
+            check.actual,
+        )
+    };
+    let long = format!("{}{secret}", "y".repeat(190));
+    let (holds, _, actual) = look(json!({"matches": "^z"}), json!(long));
+    assert!(!holds && !actual.contains("hunt"), "{actual}");
+    let (holds, expected, actual) = look(json!(secret), json!(secret));
+    assert_eq!(
+        (holds, expected.as_str(), actual.as_str()),
+        (true, SECRET, SECRET)
+    );
+    let (holds, expected, actual) = look(json!({"contains": secret}), json!(format!("a {secret}")));
+    assert_eq!(
+        (holds, expected, actual),
+        (
+            true,
+            format!("contains \"{SECRET}\""),
+            format!("a {SECRET}")
+        )
+    );
+    let (holds, expected, actual) = look(json!({"contains": secret}), json!({"a": [secret]}));
+    assert!(
+        !holds && !expected.contains("hunt") && !actual.contains("hunt"),
+        "{actual}"
+    );
+    let (holds, expected, actual) = look(
+        json!({"not": {"matches": format!("{secret}(")}}),
+        json!("a"),
+    );
+    assert!(
+        !holds && !expected.contains("hunt") && !actual.contains("hunt"),
+        "{expected} {actual}"
+    );
+    assert_eq!(
+        look(json!("a"), json!("b")),
+        (false, "a".into(), "b".into())
+    );
 }
 
 #[test]
