@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, getpgrp, kill_process, kill_process_group, test_kill_process,
-    test_kill_process_group,
+    Pid, Signal, getpgrp, kill_process, kill_process_group, test_kill_process_group,
 };
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
@@ -158,14 +157,9 @@ impl Tree {
     fn is_gone(&mut self, child: &mut Child) -> bool {
         self.take_status(child);
         let mut registry = registry();
-        if !self.is_reaped
-            || self.is_group_alive(&registry)
-            || self.known.keys().any(|pid| is_alive(*pid))
-        {
-            // The cheap look; zombies of others count as alive in it.
-            return self.is_reaped && self.members(&mut registry).is_empty();
-        }
-        self.members(&mut registry).is_empty()
+        // The first look is not only cheaper: what starts its successor and ends escapes the second.
+        registry.has_orphans_of(self.identity.mark) != Some(true)
+            && self.members(&mut registry).is_empty()
     }
 
     fn take_status(&mut self, child: &mut Child) {
@@ -192,10 +186,16 @@ impl Tree {
                 }
             }
         }
+        let mut found: Vec<_> = members.into_iter().map(|member| member.pid).collect();
         if signal == Signal::KILL {
-            registry.chase(self.identity.mark);
+            let chased = registry.chase(self.identity.mark);
+            found.extend(
+                chased
+                    .into_iter()
+                    .filter(|pid| !self.known.contains_key(pid)),
+            );
         }
-        members.into_iter().map(|member| member.pid).collect()
+        found
     }
 
     /// Whether a process of the leader's group is there, be it a zombie.
@@ -284,10 +284,6 @@ fn descend(rest: &mut Vec<system::Process>, members: &mut Vec<system::Process>) 
             .iter()
             .any(|member| process.parent == member.pid || process.session == member.pid)
     }) {}
-}
-
-fn is_alive(pid: i32) -> bool {
-    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 impl Drop for Tree {

@@ -105,23 +105,26 @@ impl Registry {
     }
 
     /// Kills orphans of the tree with this mark as long as new ones appear: what starts another and ends at once is gone
-    /// before all of `/proc` has been read.
-    pub(super) fn chase(&mut self, mark: u64) {
+    /// before all of `/proc` has been read. Returns those that the last look found.
+    pub(super) fn chase(&mut self, mark: u64) -> Vec<i32> {
+        let mut found = Vec::new();
         for _ in 0..CHASE_MAX {
-            let mut found = false;
+            found.clear();
             for pid in self.children.list().unwrap_or_default() {
                 if !self.leaders.contains_key(&pid)
                     && let Some(owner) = self.orphan(pid)
                     && self.is_owner(owner, mark)
-                    && let Some(pid) = Pid::from_raw(pid)
+                    && let Some(process) = Pid::from_raw(pid)
                 {
-                    found |= kill_process(pid, Signal::KILL).is_ok();
+                    let _ = kill_process(process, Signal::KILL);
+                    found.push(pid);
                 }
             }
-            if !found {
+            if found.is_empty() {
                 break;
             }
         }
+        found
     }
 
     /// Orphans that no running tree accounts for.
