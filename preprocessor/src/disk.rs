@@ -1,35 +1,28 @@
-//! A book on disk: where it is, what its `book.toml` says, its chapters, inventory and included files.
+//! A book on disk: where it is, its chapters, its inventory and the files that its steps name.
 //!
 //! Reads only. What is wrong with a chapter is a diagnostic of the book; what keeps the book from being read at all is a
-//! [`DiskError`]. Files outside of the repository are never read for a book, whatever its links say.
+//! [`DiskError`]. Files outside of the repository are never read for a step, whatever its links say.
 
+mod config;
+mod text;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use mdbook_preprocessor::config::Config;
-use mdbook_summary::{Link, Summary, SummaryItem};
+use mdbook_summary::{Link, SummaryItem};
 use runbook::book::{ChapterInput, FileError, Files, Input, Loaded};
 use runbook::diagnostic::Diagnostic;
 use runbook::markdown::MarkdownOptions;
 use runbook::model::{Options, Vars};
-use runbook::source::{Source, Span};
+use runbook::source::Source;
 use thiserror::Error;
 
-/// How large a chapter, an inventory or an included file may be.
-pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+use self::text::TextError;
 
-/// The options of `[preprocessor.runbook]` that are ours.
-const OPTIONS: &[&str] = &["profile", "inventory", "old-after", "keep"];
-/// Those that are mdBook's.
-const MDBOOK_OPTIONS: &[&str] = &[
-    "command",
-    "before",
-    "after",
-    "renderer",
-    "renderers",
-    "optional",
-];
+pub use self::config::markdown_options;
+pub use self::text::FILE_BYTES_MAX;
 
 /// Why a book cannot be read at all.
 #[derive(Debug, Error)]
@@ -72,7 +65,10 @@ impl DiskError {
             Self::NotFound { upward: true, .. } => {
                 Some("make a book with `runbook init`, or name one with `--book DIR`".into())
             }
-            Self::NotFound { upward: false, .. } => {
+            Self::NotFound { from, .. } if from.join("book/book.toml").is_file() => {
+                Some(format!("write `--book {}`", from.join("book").display()))
+            }
+            Self::NotFound { .. } => {
                 Some("`--book` names the folder that holds `book.toml`".into())
             }
             Self::Read { .. } | Self::Invalid(_) => None,
@@ -99,18 +95,23 @@ impl BookDir {
     /// When there is none, or its `book.toml` cannot be used.
     pub fn find(start: Option<&Path>) -> Result<Self, DiskError> {
         if let Some(start) = start {
-            return match start.join("book.toml").is_file() {
-                true => Self::open(start),
-                false => Err(DiskError::NotFound {
+            return if start.join("book.toml").is_file() {
+                Self::open(start)
+            } else {
+                Err(DiskError::NotFound {
                     from: start.to_owned(),
                     upward: false,
-                }),
+                })
             };
         }
         let current = std::env::current_dir().map_err(|source| DiskError::Read {
             path: PathBuf::from("."),
             source,
         })?;
+        Self::find_upward(&current)
+    }
+
+    fn find_upward(current: &Path) -> Result<Self, DiskError> {
         for folder in current.ancestors() {
             for candidate in [folder.to_owned(), folder.join("book")] {
                 if candidate.join("book.toml").is_file() {
@@ -119,7 +120,7 @@ impl BookDir {
             }
         }
         Err(DiskError::NotFound {
-            from: current,
+            from: current.to_owned(),
             upward: true,
         })
     }
@@ -129,51 +130,30 @@ impl BookDir {
     /// # Errors
     /// When its `book.toml` cannot be read or is wrong.
     pub fn open(root: &Path) -> Result<Self, DiskError> {
-        let root = root.canonicalize().map_err(|source| DiskError::Read {
+        let canonical = root.canonicalize();
+        let root = canonical.map_err(|source| DiskError::Read {
             path: root.to_owned(),
             source,
         })?;
         let path = root.join("book.toml");
-        let text = fs::read_to_string(&path).map_err(|source| DiskError::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let source = Source::new("book.toml", text);
-        let config: Config =
-            source
-                .text()
-                .parse()
-                .map_err(|error: mdbook_preprocessor::errors::Error| {
-                    let message = format!(
-                        "`book.toml` cannot be read: {}",
-                        first_lines(&format!("{error:#}"))
-                    );
-                    DiskError::Invalid(Box::new(Diagnostic::file(
-                        "book-toml",
-                        "book.toml",
-                        message,
-                    )))
-                })?;
-        let options = options(&source, &config)?;
-        let src = config
-            .book
-            .src
-            .to_string_lossy()
-            .replace('\\', "/")
-            .trim_end_matches('/')
-            .to_owned();
-        let repository = root
-            .ancestors()
-            .find(|folder| folder.join(".git").exists())
-            .unwrap_or(&root)
-            .to_owned();
+        let text = match text::read(&path) {
+            Ok(text) => text,
+            Err(TextError::Io(source)) => return Err(DiskError::Read { path, source }),
+            Err(problem) => {
+                let diagnostic = problem.into_diagnostic("book-toml", "file", "book.toml");
+                return Err(DiskError::Invalid(Box::new(diagnostic)));
+            }
+        };
+        let read = config::read(&Source::new("book.toml", text)).map_err(DiskError::Invalid)?;
+        let above = root.ancestors().find(|folder| folder.join(".git").exists());
+        let repository = above.unwrap_or(&root).to_owned();
         Ok(Self {
-            markdown: markdown_options(&config),
-            title: config.book.title,
-            repository,
-            src,
-            options,
             root,
+            src: read.src,
+            title: read.title,
+            repository,
+            options: read.options,
+            markdown: read.markdown,
         })
     }
 
@@ -210,7 +190,8 @@ impl BookDir {
         self.load_where(profile, vars, |_| true)
     }
 
-    /// Reads one chapter only, of a book that may be large. A guide that the summary does not have is simply not there.
+    /// Reads one chapter only, of a book that may be large. A guide that the summary does not have is simply not there. What the
+    /// guide says about others cannot be checked: the diagnostics are not those of the book.
     ///
     /// # Errors
     /// As [`BookDir::load`].
@@ -223,11 +204,8 @@ impl BookDir {
     /// # Errors
     /// When the summary cannot be read.
     pub fn chapters(&self) -> Result<Vec<(String, String)>, DiskError> {
-        let links = self.links()?;
-        Ok(links
-            .into_iter()
-            .map(|(_, location)| (guide_id(&location), self.in_src(&location)))
-            .collect())
+        let links = self.links()?.into_iter();
+        Ok(links.map(|link| (link.id, link.path)).collect())
     }
 
     fn load_where(
@@ -238,44 +216,38 @@ impl BookDir {
     ) -> Result<Loaded, DiskError> {
         let mut problems = Vec::new();
         let mut chapters = Vec::new();
-        for (name, location) in self.links()? {
-            let id = guide_id(&location);
+        let mut pages: HashMap<String, String> = HashMap::new();
+        for ChapterLink { name, id, path } in self.links()? {
             if !wanted(&id) {
                 continue;
             }
-            let path = self.in_src(&location);
-            match self.text(&path) {
+            // `README.md` and `index.md` of one folder would be one page.
+            if let Some(other) = pages.insert(id.clone(), path.clone()) {
+                let message = format!("the chapters `{other}` and `{path}` are one page, `{id}`");
+                problems.push(
+                    Diagnostic::file("duplicate-guide", path, message).hint("rename one of them"),
+                );
+                continue;
+            }
+            match text::read(&self.root.join(&path)) {
                 Ok(text) => chapters.push(ChapterInput {
                     path,
                     id,
                     name,
                     text,
                 }),
-                Err(problem) => problems.push(problem.into_diagnostic("chapter", &path)),
+                Err(problem) => {
+                    problems.push(problem.into_diagnostic("unreadable", "chapter", &path))
+                }
             }
         }
-        let inventory_path = self.options.inventory.clone();
-        let inventory = match self.text(&inventory_path) {
-            Ok(text) => Some(Source::new(inventory_path, text)),
-            // A book needs no inventory; one that was named in book.toml must be there.
-            Err(TextError::Io(error))
-                if error.kind() == io::ErrorKind::NotFound
-                    && inventory_path == Options::default().inventory =>
-            {
-                None
-            }
-            Err(problem) => {
-                problems.push(problem.into_diagnostic("inventory", &inventory_path));
-                None
-            }
-        };
         let input = Input {
             chapters,
-            inventory,
+            inventory: self.inventory(&mut problems),
             options: self.options.clone(),
+            markdown: self.markdown,
             profile: profile.to_owned(),
             vars: vars.clone(),
-            markdown: self.markdown,
         };
         let mut loaded = runbook::book::load(input, self);
         problems.append(&mut loaded.diagnostics);
@@ -283,27 +255,73 @@ impl BookDir {
         Ok(loaded)
     }
 
-    /// The links of the summary that have a chapter: name and location below `src`.
-    fn links(&self) -> Result<Vec<(String, String)>, DiskError> {
+    /// The inventory. A book needs none; one that is named in `book.toml` must be there.
+    fn inventory(&self, problems: &mut Vec<Diagnostic>) -> Option<Source> {
+        let path = &self.options.inventory;
+        match text::read(&self.root.join(path)) {
+            Ok(text) => Some(Source::new(path.clone(), text)),
+            Err(TextError::Io(error))
+                if error.kind() == io::ErrorKind::NotFound
+                    && *path == Options::default().inventory =>
+            {
+                None
+            }
+            Err(problem) => {
+                problems.push(problem.into_diagnostic("unreadable", "inventory", path));
+                None
+            }
+        }
+    }
+
+    /// The chapters that the summary names, in order.
+    fn links(&self) -> Result<Vec<ChapterLink>, DiskError> {
         let path = self.in_src("SUMMARY.md");
-        let text = self.text(&path).map_err(|problem| {
-            DiskError::Invalid(Box::new(problem.into_diagnostic("summary", &path)))
-        })?;
-        let summary: Summary = mdbook_summary::parse_summary(&text).map_err(|error| {
-            let message = format!(
-                "the summary cannot be read: {}",
-                first_lines(&format!("{error:#}"))
-            );
-            DiskError::Invalid(Box::new(Diagnostic::file("summary", path.clone(), message)))
+        let invalid = |diagnostic| DiskError::Invalid(Box::new(diagnostic));
+        let text = text::read(&self.root.join(&path))
+            .map_err(|problem| invalid(problem.into_diagnostic("unreadable", "summary", &path)))?;
+        let summary = mdbook_summary::parse_summary(&text).map_err(|error| {
+            let message = format!("the summary cannot be read: {}", config::one_line(&error));
+            invalid(config::placed(
+                "summary",
+                &Source::new(&*path, text.as_str()),
+                message,
+            ))
         })?;
         let mut links = Vec::new();
-        let items = [
+        let parts = [
             summary.prefix_chapters,
             summary.numbered_chapters,
             summary.suffix_chapters,
         ];
-        collect(items.iter().flatten(), &mut links);
+        self.collect(parts.iter().flatten(), &mut links);
         Ok(links)
+    }
+
+    fn collect<'a>(
+        &self,
+        items: impl Iterator<Item = &'a SummaryItem>,
+        links: &mut Vec<ChapterLink>,
+    ) {
+        for item in items {
+            let SummaryItem::Link(Link {
+                name,
+                location,
+                nested_items,
+                ..
+            }) = item
+            else {
+                continue;
+            };
+            if let Some(location) = location {
+                let location = normal(location);
+                links.push(ChapterLink {
+                    name: name.clone(),
+                    id: guide_id(&location),
+                    path: self.in_src(&location),
+                });
+            }
+            self.collect(nested_items.iter(), links);
+        }
     }
 
     fn in_src(&self, location: &str) -> String {
@@ -313,105 +331,31 @@ impl BookDir {
             format!("{}/{location}", self.src)
         }
     }
+}
 
-    fn text(&self, path: &str) -> Result<String, TextError> {
-        let bytes = bounded(&self.root.join(path)).map_err(TextError::Io)?;
-        match String::from_utf8(bytes) {
-            // mdBook drops a byte order mark too.
-            Ok(text) => Ok(text
-                .strip_prefix('\u{feff}')
-                .map_or_else(|| text.clone(), str::to_owned)),
-            Err(error) => {
-                let valid =
-                    String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()])
-                        .into_owned();
-                Err(TextError::NotUtf8 { valid })
-            }
-        }
-    }
+/// A link of the summary.
+struct ChapterLink {
+    name: String,
+    id: String,
+    /// Relative to the root.
+    path: String,
 }
 
 impl Files for BookDir {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        let asked = self.root.join(path);
         // Links and `..` are followed first: what counts is where the file is.
-        let real = asked.canonicalize().map_err(|error| file_error(&error))?;
-        let repository = self
-            .repository
-            .canonicalize()
-            .map_err(|error| file_error(&error))?;
-        if !real.starts_with(&repository) {
+        let real = fs::canonicalize(self.root.join(path)).map_err(|error| file_error(&error))?;
+        if !real.starts_with(&self.repository) {
             return Err(FileError::Outside);
         }
-        bounded(&real).map_err(|error| file_error(&error))
-    }
-}
-
-enum TextError {
-    Io(io::Error),
-    NotUtf8 { valid: String },
-}
-
-impl TextError {
-    fn into_diagnostic(self, what: &str, path: &str) -> Diagnostic {
-        match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Diagnostic::file(
-                "missing-file",
-                path,
-                format!("the {what} `{path}` does not exist"),
-            )
-            .hint("write it, or take it out of what names it"),
-            Self::Io(error) => Diagnostic::file(
-                "unreadable",
-                path,
-                format!("the {what} `{path}` cannot be read: {error}"),
-            ),
-            Self::NotUtf8 { valid } => {
-                let source = Source::new(path, valid);
-                let end = source.text().len();
-                Diagnostic::error(
-                    "not-utf8",
-                    &source,
-                    Span::at(end),
-                    format!("the {what} `{path}` is not UTF-8"),
-                )
-                .hint("save it as UTF-8")
-            }
-        }
+        text::bytes(&real).map_err(|error| file_error(&error))
     }
 }
 
 fn file_error(error: &io::Error) -> FileError {
     match error.kind() {
-        io::ErrorKind::NotFound => FileError::Missing,
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileError::Missing,
         _ => FileError::Unreadable(error.to_string()),
-    }
-}
-
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let size = fs::metadata(path)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!(
-            "it is larger than {FILE_BYTES_MAX} bytes"
-        )));
-    }
-    fs::read(path)
-}
-
-fn collect<'a>(items: impl Iterator<Item = &'a SummaryItem>, links: &mut Vec<(String, String)>) {
-    for item in items {
-        if let SummaryItem::Link(Link {
-            name,
-            location,
-            nested_items,
-            ..
-        }) = item
-        {
-            if let Some(location) = location {
-                links.push((name.clone(), normal(location)));
-            }
-            collect(nested_items.iter(), links);
-        }
     }
 }
 
@@ -434,117 +378,6 @@ pub fn guide_id(location: &str) -> String {
         None if stem.eq_ignore_ascii_case("readme") => "index".to_owned(),
         _ => stem.to_owned(),
     }
-}
-
-/// mdBook's own options, on which blocks and ids depend.
-pub fn markdown_options(config: &Config) -> MarkdownOptions {
-    let html = config.html_config().unwrap_or_default();
-    MarkdownOptions {
-        smart_punctuation: html.smart_punctuation,
-        definition_lists: html.definition_lists,
-        admonitions: html.admonitions,
-    }
-}
-
-fn options(source: &Source, config: &Config) -> Result<Options, DiskError> {
-    let mut options = Options::default();
-    let table = config
-        .get::<serde_json::Map<String, serde_json::Value>>("preprocessor.runbook")
-        .map_err(|error| {
-            wrong(
-                source,
-                "runbook",
-                format!("`[preprocessor.runbook]` cannot be read: {error:#}"),
-                None,
-            )
-        })?;
-    for (name, value) in table.unwrap_or_default() {
-        if MDBOOK_OPTIONS.contains(&name.as_str()) {
-            continue;
-        }
-        match (name.as_str(), &value) {
-            ("profile", serde_json::Value::String(text)) => options.profile.clone_from(text),
-            ("inventory", serde_json::Value::String(text)) => options.inventory.clone_from(text),
-            ("old-after", serde_json::Value::String(text)) => {
-                options.old_after = runbook::value::duration(text).map_err(|error| {
-                    wrong(
-                        source,
-                        &name,
-                        format!("`old-after`: {error}"),
-                        Some("write a duration, as `\"7d\"`".into()),
-                    )
-                })?;
-            }
-            ("keep", serde_json::Value::Number(number))
-                if number.as_u64().is_some_and(|keep| keep > 0) =>
-            {
-                options.keep = number
-                    .as_u64()
-                    .and_then(|keep| usize::try_from(keep).ok())
-                    .unwrap_or(options.keep);
-            }
-            (known, _) if OPTIONS.contains(&known) => {
-                let wanted = if known == "keep" {
-                    "a number of runs, 1 or more"
-                } else {
-                    "a text"
-                };
-                return Err(wrong(
-                    source,
-                    known,
-                    format!("`{known}` must be {wanted}"),
-                    None,
-                ));
-            }
-            (unknown, _) => {
-                let hint = similar(unknown).map_or_else(
-                    || format!("the options are {}", OPTIONS.join(", ")),
-                    |known| format!("did you mean `{known}`?"),
-                );
-                return Err(wrong(
-                    source,
-                    unknown,
-                    format!("unknown option `{unknown}`"),
-                    Some(hint),
-                ));
-            }
-        }
-    }
-    Ok(options)
-}
-
-fn similar(unknown: &str) -> Option<&'static str> {
-    let score = |known: &str| strsim::jaro_winkler(unknown, known);
-    OPTIONS
-        .iter()
-        .copied()
-        .filter(|known| score(known) > 0.75)
-        .max_by(|a, b| score(a).total_cmp(&score(b)))
-}
-
-/// A finding about `book.toml`, at the option's own line.
-fn wrong(source: &Source, option: &str, message: String, hint: Option<String>) -> DiskError {
-    let text = source.text();
-    let table = text.find("[preprocessor.runbook]").unwrap_or(0);
-    let at = text[table..].find(option).map_or(table, |at| table + at);
-    let mut diagnostic = Diagnostic::error(
-        "book-toml",
-        source,
-        Span::new(at, at + option.len()),
-        message,
-    );
-    diagnostic.hint = hint;
-    DiskError::Invalid(Box::new(diagnostic))
-}
-
-/// The first lines of a long message, as one.
-fn first_lines(text: &str) -> String {
-    text.lines()
-        .take(4)
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 #[cfg(test)]
