@@ -4,6 +4,7 @@
 //! found and read by [`disk`], records by [`records`].
 
 pub mod assets;
+pub mod diagram;
 pub mod disk;
 mod preprocess;
 pub mod records;
