@@ -1,0 +1,225 @@
+//! The history of a book's runs: one line a run in `.runbook/history.jsonl`, and an SQLite index over it for questions.
+//!
+//! Both are derived: the lines from the runs' journals (and from a published site, so that nights in fresh checkouts make one
+//! history), the index from the lines. Losing the index loses nothing; it is rebuilt when it is missing or of another version.
+
+mod fetch;
+mod index;
+mod line;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use runbook::report::{HISTORY_VERSION, HistoryLine};
+use thiserror::Error;
+
+pub use fetch::fetch;
+pub use index::{Index, Trend};
+pub use line::from_events;
+
+use crate::journal::RECORDS_DIR;
+
+/// How many runs the history holds; older ones are dropped when a run is added.
+pub const RUNS_MAX: usize = 1_000;
+/// How large a history may be that is read.
+pub const HISTORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Why a history cannot be used.
+#[derive(Debug, Error)]
+pub enum HistoryError {
+    /// A file cannot be read or written.
+    #[error("cannot {what} `{}`", path.display())]
+    Io {
+        /// read, write, open.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A line is of a version this program does not know.
+    #[error(
+        "`{place}` is of version {version}, and this program knows versions up to {HISTORY_VERSION}"
+    )]
+    Newer {
+        /// The file or URL, with its line.
+        place: String,
+        /// The version found.
+        version: u64,
+    },
+    /// A line is no line of a history.
+    #[error("`{place}` is not a line of a history: {message}")]
+    Line {
+        /// The file or URL, with its line.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A published history cannot be fetched.
+    #[error("cannot fetch `{url}`: {message}")]
+    Fetch {
+        /// From where.
+        url: String,
+        /// Why.
+        message: String,
+    },
+    /// The index cannot be used.
+    #[error("cannot use the index `{}`", path.display())]
+    Index {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+}
+
+impl HistoryError {
+    /// Whether the records are of a newer program (exit 3), not unusable (exit 4).
+    pub fn is_invalid(&self) -> bool {
+        matches!(self, Self::Newer { .. } | Self::Line { .. })
+    }
+}
+
+/// The path of a book's history.
+pub fn path(book_root: &Path) -> PathBuf {
+    book_root.join(RECORDS_DIR).join("history.jsonl")
+}
+
+/// Reads a book's history, oldest first; empty when there is none.
+///
+/// # Errors
+/// When the file cannot be read, or a line is broken or of a newer version.
+pub fn load(book_root: &Path) -> Result<Vec<HistoryLine>, HistoryError> {
+    let path = path(book_root);
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(&text, &path.display().to_string()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(HistoryError::Io {
+            what: "read",
+            path,
+            source,
+        }),
+    }
+}
+
+/// Reads the lines of a history. A last line without its end is what a killed program left, and is passed over.
+///
+/// # Errors
+/// When a line is broken or of a newer version: `place` says where.
+pub fn parse(text: &str, place: &str) -> Result<Vec<HistoryLine>, HistoryError> {
+    let mut lines = Vec::new();
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let place = format!("{place}:{}", number + 1);
+        match serde_json::from_str::<HistoryLine>(line) {
+            Ok(read) if read.version <= HISTORY_VERSION => lines.push(read),
+            Ok(read) => {
+                return Err(HistoryError::Newer {
+                    place,
+                    version: read.version.into(),
+                });
+            }
+            Err(_) if !line.ends_with('\n') => {}
+            Err(error) => {
+                // A newer line may have other fields: its version says so better than a missing field does.
+                let version = serde_json::from_str::<serde_json::Value>(line)
+                    .ok()
+                    .and_then(|v| v.get("version")?.as_u64());
+                return Err(match version {
+                    Some(version) if version > HISTORY_VERSION.into() => {
+                        HistoryError::Newer { place, version }
+                    }
+                    _ => HistoryError::Line {
+                        place,
+                        message: error.to_string(),
+                    },
+                });
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Adds runs to a book's history: those whose ID it has already are passed over. Written beside and renamed, so that a full disk
+/// or a kill loses nothing that was recorded before. The index follows.
+///
+/// # Errors
+/// When the history cannot be read or written.
+pub fn add(
+    book_root: &Path,
+    new: impl IntoIterator<Item = HistoryLine>,
+) -> Result<Vec<HistoryLine>, HistoryError> {
+    let mut lines = load(book_root)?;
+    let known: std::collections::HashSet<String> =
+        lines.iter().map(|line| line.run.clone()).collect();
+    let before = lines.len();
+    lines.extend(new.into_iter().filter(|line| !known.contains(&line.run)));
+    if lines.len() == before && path(book_root).exists() {
+        return Ok(lines);
+    }
+    lines.sort_by(|a, b| {
+        a.started_at
+            .cmp(&b.started_at)
+            .then_with(|| a.run.cmp(&b.run))
+    });
+    let surplus = lines.len().saturating_sub(RUNS_MAX);
+    lines.drain(..surplus);
+    write(book_root, &lines)?;
+    Index::open(book_root)?.sync(&lines)?;
+    Ok(lines)
+}
+
+/// Makes the history anew from the journals that are there, keeping the lines whose journals are gone.
+///
+/// # Errors
+/// When a journal or the history cannot be read or written.
+pub fn rebuild(book_root: &Path) -> Result<usize, HistoryError> {
+    let mut lines = load(book_root)?;
+    let runs = crate::journal::runs_dir(book_root);
+    for entry in fs::read_dir(&runs).into_iter().flatten().flatten() {
+        let events = crate::journal::read(&entry.path().join("events.jsonl")).unwrap_or_default();
+        if let Some(line) = from_events(&events) {
+            lines.retain(|known| known.run != line.run);
+            lines.push(line);
+        }
+    }
+    lines.sort_by(|a, b| {
+        a.started_at
+            .cmp(&b.started_at)
+            .then_with(|| a.run.cmp(&b.run))
+    });
+    write(book_root, &lines)?;
+    Index::rebuild(book_root, &lines)?;
+    Ok(lines.len())
+}
+
+fn write(book_root: &Path, lines: &[HistoryLine]) -> Result<(), HistoryError> {
+    let path = path(book_root);
+    let dir = book_root.join(RECORDS_DIR);
+    let failed = |source| HistoryError::Io {
+        what: "write",
+        path: path.clone(),
+        source,
+    };
+    fs::create_dir_all(&dir).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(&dir).map_err(failed)?;
+    {
+        let mut out = io::BufWriter::new(file.as_file_mut());
+        for line in lines {
+            serde_json::to_writer(&mut out, line).map_err(|e| failed(e.into()))?;
+            out.write_all(b"\n").map_err(failed)?;
+        }
+        out.flush().map_err(failed)?;
+    }
+    file.as_file().sync_data().map_err(failed)?;
+    file.persist(&path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The history as a whole: added to, read again, rebuilt, refused.
+
+use super::*;
+use runbook::id::Id;
+use runbook::outcome::{Mode, State};
+use runbook::report::HistoryStep;
+
+fn run(run: &str, state: State) -> HistoryLine {
+    let at = format!("2026-11-{run}T00:00:00Z");
+    let step = HistoryStep {
+        id: Id::step("g", "s", "a"),
+        state,
+        finished_at: at.clone(),
+        duration_ms: 5,
+        target: "local".into(),
+        fingerprint: None,
+        identity: Default::default(),
+        message: None,
+        items: Vec::new(),
+    };
+    HistoryLine {
+        version: HISTORY_VERSION,
+        run: run.into(),
+        profile: "lab".into(),
+        mode: Mode::Converge,
+        revision: Some(format!("rev{run}")),
+        started_at: at.clone(),
+        finished_at: at,
+        exit_code: 0,
+        steps: vec![step],
+    }
+}
+
+#[test]
+fn runs_are_added_once_in_the_order_of_time() {
+    let root = tempfile::tempdir().unwrap();
+    add(root.path(), [run("03", State::Failed)]).unwrap();
+    add(
+        root.path(),
+        [
+            run("01", State::Passed),
+            run("03", State::Failed),
+            run("02", State::Failed),
+        ],
+    )
+    .unwrap();
+    let runs: Vec<String> = load(root.path())
+        .unwrap()
+        .into_iter()
+        .map(|line| line.run)
+        .collect();
+    assert_eq!(runs, ["01", "02", "03"]);
+    let index = Index::open(root.path()).unwrap();
+    let told = index.runs(&[Id::step("g", "s", "a")], None, 10).unwrap();
+    assert_eq!(
+        told.iter().map(|r| r.run.as_str()).collect::<Vec<_>>(),
+        ["03", "02", "01"]
+    );
+    let trend = Trend::of(&told);
+    assert_eq!((trend.runs, trend.flips, trend.failing_runs), (3, 1, 2));
+    assert_eq!(
+        trend
+            .failing_since
+            .map(|(run, _, revision)| (run, revision)),
+        Some(("02".into(), Some("rev02".into())))
+    );
+}
+
+#[test]
+fn a_lost_index_is_made_again_from_the_lines() {
+    let root = tempfile::tempdir().unwrap();
+    add(root.path(), [run("01", State::Passed)]).unwrap();
+    fs::remove_file(root.path().join(RECORDS_DIR).join("history.sqlite")).unwrap();
+    assert_eq!(rebuild(root.path()).unwrap(), 1);
+    let index = Index::open(root.path()).unwrap();
+    assert_eq!(
+        index
+            .runs(&[Id::step("g", "s", "a")], Some("lab"), 10)
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        index
+            .runs(&[Id::step("g", "s", "a")], Some("home"), 10)
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[test]
+fn a_line_of_a_newer_version_is_refused_and_nothing_is_lost() {
+    let root = tempfile::tempdir().unwrap();
+    add(root.path(), [run("01", State::Passed)]).unwrap();
+    let file = path(root.path());
+    let before = format!(
+        "{}{}\n",
+        fs::read_to_string(&file).unwrap(),
+        r#"{"version":2,"other":true}"#
+    );
+    fs::write(&file, &before).unwrap();
+    let error = add(root.path(), [run("02", State::Passed)]).unwrap_err();
+    assert!(
+        matches!(error, HistoryError::Newer { version: 2, .. }),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+}
+
+#[test]
+fn a_torn_last_line_is_passed_over_and_a_broken_one_is_not() {
+    let good = serde_json::to_string(&run("01", State::Passed)).unwrap();
+    assert_eq!(
+        parse(&format!("{good}\n{{\"version\":1,\"ru"), "h")
+            .unwrap()
+            .len(),
+        1
+    );
+    let error = parse(&format!("{{}}\n{good}\n"), "h").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("`h:1` is not a line of a history"),
+        "{error}"
+    );
+}

@@ -1,0 +1,13 @@
+//! The rooms of the `runbook` program, as a library so that tests and benchmarks reach them.
+//!
+//! The leaves (`process`, `probe`, `redact`) know nothing of runbooks; what is built on them does. Nothing points up.
+
+pub mod execute;
+pub mod exit;
+pub mod history;
+pub mod journal;
+pub mod probe;
+pub mod process;
+pub mod redact;
+pub mod report;
+pub mod sink;

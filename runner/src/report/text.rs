@@ -1,0 +1,218 @@
+//! Words of the reports for people: signs, durations, counts, the rows of evidence.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use runbook::event::StepFinished;
+use runbook::outcome::{State, Verdict};
+
+/// The most rows of evidence that a failure shows; the rest is counted.
+const ROWS_MAX: usize = 12;
+/// The most lines of output that a failure shows.
+const OUTPUT_LINES_MAX: usize = 12;
+
+/// The state's sign; states differ by shape and word, not by colour alone.
+pub fn sign(state: State) -> &'static str {
+    match state {
+        State::Passed => "✓",
+        State::Failed => "✕",
+        State::Drifted => "≠",
+        State::TimedOut => "⏱",
+        State::Blocked => "⊘",
+        State::Pending => "✋",
+        State::Skipped => "⤳",
+        State::Aborted => "■",
+    }
+}
+
+/// The ANSI style of a state.
+pub fn style(state: State) -> &'static str {
+    match state {
+        State::Passed => "\u{1b}[32m",
+        State::Failed | State::TimedOut | State::Aborted => "\u{1b}[1;31m",
+        State::Drifted => "\u{1b}[35m",
+        State::Blocked | State::Pending => "\u{1b}[33m",
+        State::Skipped => "\u{1b}[2m",
+    }
+}
+
+/// The end of any style.
+pub const RESET: &str = "\u{1b}[0m";
+
+/// `12ms`, `1.2s`, `3m 4s`.
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        _ => format!("{}m {}s", ms / 60_000, ms % 60_000 / 1_000),
+    }
+}
+
+/// `3 steps: 1 passed, 2 failed`, worst first.
+pub fn counts(counts: &BTreeMap<State, u32>) -> String {
+    let total: u32 = counts.values().sum();
+    let mut text = format!("{total} {}", if total == 1 { "step" } else { "steps" });
+    for (index, (state, count)) in counts.iter().filter(|(_, count)| **count > 0).enumerate() {
+        let _ = write!(
+            text,
+            "{} {count} {state}",
+            if index == 0 { ":" } else { "," }
+        );
+    }
+    text
+}
+
+/// What is wrong with a step, as a block of text: the place, the rows that do not hold, the message, the output's end, the hint.
+pub fn failure(step: &StepFinished) -> String {
+    let mut text = String::new();
+    let what = match step.state {
+        State::Failed => "failed",
+        State::TimedOut => "timed out",
+        State::Drifted => "drifted",
+        State::Aborted => "was aborted",
+        State::Blocked => "is blocked",
+        State::Pending => "is pending",
+        State::Skipped => "was skipped",
+        State::Passed => "passed",
+    };
+    let _ = writeln!(text, "error: step `{}` {what}{}", step.id, reason(step));
+    let _ = writeln!(text, " --> {}:{}:1", step.file, step.line);
+    rows(&mut text, step);
+    if let Some(message) = &step.message {
+        for line in message.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    if let Some(diff) = step
+        .diff
+        .as_deref()
+        .filter(|_| step.state == State::Drifted)
+    {
+        for line in diff.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    output(&mut text, step);
+    if let Some(hint) = &step.hint {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}
+
+fn reason(step: &StepFinished) -> String {
+    step.reason
+        .as_deref()
+        .map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+fn rows(text: &mut String, step: &StepFinished) {
+    let failing: Vec<_> = step
+        .checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Fails)
+        .collect();
+    for check in failing.iter().take(ROWS_MAX) {
+        let _ = writeln!(text, "  ✕ {}", check.check);
+        block(text, "expected", &check.expected);
+        block(text, "actual", &check.actual);
+    }
+    if failing.len() > ROWS_MAX {
+        let _ = writeln!(
+            text,
+            "  … and {} more that do not hold",
+            failing.len() - ROWS_MAX
+        );
+    }
+}
+
+fn block(text: &mut String, label: &str, value: &str) {
+    for (index, line) in value
+        .lines()
+        .chain(value.is_empty().then_some(""))
+        .enumerate()
+    {
+        let label = if index == 0 { label } else { "" };
+        let _ = writeln!(text, "    {label:<9} {line}");
+    }
+}
+
+/// The last lines that the step printed, without control characters.
+fn output(text: &mut String, step: &StepFinished) {
+    let Some(output) = &step.output else { return };
+    let both = if output.both.tail.is_empty() {
+        &output.both.head
+    } else {
+        &output.both.tail
+    };
+    let lines: Vec<&str> = both.lines().collect();
+    if lines.is_empty() {
+        return;
+    }
+    let shown = &lines[lines.len().saturating_sub(OUTPUT_LINES_MAX)..];
+    let all = output.both.lines.max(lines.len() as u64);
+    let _ = writeln!(
+        text,
+        "  output ({}{all} {}):",
+        if shown.len() < all as usize {
+            "the end of "
+        } else {
+            ""
+        },
+        if all == 1 { "line" } else { "lines" }
+    );
+    for line in shown {
+        let _ = writeln!(text, "  | {}", harmless(line));
+    }
+}
+
+/// A line that cannot move the cursor or change colours of the terminal that shows it.
+pub fn harmless(line: &str) -> String {
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            if chars.next_if_eq(&'[').is_some() {
+                while chars
+                    .next_if(|c| !('\u{40}'..='\u{7e}').contains(c))
+                    .is_some()
+                {}
+                chars.next();
+            }
+        } else if c == '\t' || !c.is_control() {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_250, "1.2s"),
+            (61_000, "1m 1s"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn counts_are_worst_first() {
+        let map = BTreeMap::from([(State::Passed, 2), (State::Failed, 1), (State::Skipped, 0)]);
+        assert_eq!(counts(&map), "3 steps: 1 failed, 2 passed");
+        assert_eq!(
+            counts(&BTreeMap::from([(State::Passed, 1)])),
+            "1 step: 1 passed"
+        );
+    }
+
+    #[test]
+    fn output_cannot_paint_the_terminal() {
+        assert_eq!(harmless("\u{1b}[31mred\u{1b}[0m\u{7}\u{1b}[2Jx\r"), "redx");
+    }
+}
