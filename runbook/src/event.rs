@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::Id;
-use crate::outcome::{Check, Effect, Mode, State};
+use crate::outcome::{Check, Effect, Mode, REASON_ASKED, REASON_WHEN, Standing, State};
 
 /// The version of the events' shape.
 pub const EVENTS_VERSION: u32 = 1;
@@ -176,6 +176,19 @@ pub struct StepFinished {
     pub artifacts: Vec<String>,
 }
 
+impl StepFinished {
+    /// How far its state stands for itself.
+    pub fn standing(&self) -> Standing {
+        let not_due = |reason: &str| reason == REASON_ASKED || reason.starts_with(REASON_WHEN);
+        match self.state {
+            State::Skipped if self.reason.as_deref().is_some_and(not_due) => Standing::NotDue,
+            _ if self.checks.iter().any(|check| check.stand_in) => Standing::StandIn,
+            _ if self.repaired => Standing::Repaired,
+            _ => Standing::Own,
+        }
+    }
+}
+
 /// What a step printed: at most 16 KiB of head and of tail for each stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
@@ -254,7 +267,10 @@ mod tests {
             at: "2026-11-24T00:00:00Z".into(),
         };
         let line = serde_json::to_string(&event).unwrap();
-        assert!(line.starts_with(r#"{"event":"run-finished","counts":{"timed-out":2},"exit_code":1"#), "{line}");
+        assert!(
+            line.starts_with(r#"{"event":"run-finished","counts":{"timed-out":2},"exit_code":1"#),
+            "{line}"
+        );
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     }
 }

@@ -26,35 +26,62 @@ pub const STEP_ID_CHARACTERS_MAX: usize = 64;
 impl Id {
     /// The ID of a guide.
     pub fn guide(guide: impl Into<String>) -> Self {
-        Self { guide: guide.into(), section: None, step: None, item: None }
+        Self {
+            guide: guide.into(),
+            section: None,
+            step: None,
+            item: None,
+        }
     }
 
     /// The ID of a section of a guide.
     pub fn section(guide: impl Into<String>, section: impl Into<String>) -> Self {
-        Self { guide: guide.into(), section: Some(section.into()), step: None, item: None }
+        Self {
+            guide: guide.into(),
+            section: Some(section.into()),
+            step: None,
+            item: None,
+        }
     }
 
     /// The ID of a step of a section.
-    pub fn step(guide: impl Into<String>, section: impl Into<String>, step: impl Into<String>) -> Self {
-        Self { guide: guide.into(), section: Some(section.into()), step: Some(step.into()), item: None }
+    pub fn step(
+        guide: impl Into<String>,
+        section: impl Into<String>,
+        step: impl Into<String>,
+    ) -> Self {
+        Self {
+            guide: guide.into(),
+            section: Some(section.into()),
+            step: Some(step.into()),
+            item: None,
+        }
     }
 
     /// The same step's item.
     #[must_use]
     pub fn with_item(&self, item: impl Into<String>) -> Self {
-        Self { item: Some(item.into()), ..self.clone() }
+        Self {
+            item: Some(item.into()),
+            ..self.clone()
+        }
     }
 
     /// The same ID without its item.
     #[must_use]
     pub fn without_item(&self) -> Self {
-        Self { item: None, ..self.clone() }
+        Self {
+            item: None,
+            ..self.clone()
+        }
     }
 
     /// Reads a full ID: `guide`, `guide#section`, `guide#section/step`, `guide#section/step@item`. A trailing `#` is allowed
     /// after a guide (`name#` is how a guide at the book's root is written in `needs`).
     pub fn parse(text: &str) -> Option<Self> {
-        let (guide, rest) = text.split_once('#').map_or((text, ""), |(guide, rest)| (guide, rest));
+        let (guide, rest) = text
+            .split_once('#')
+            .map_or((text, ""), |(guide, rest)| (guide, rest));
         if guide.is_empty() || guide.contains(char::is_whitespace) {
             return None;
         }
@@ -68,13 +95,18 @@ impl Id {
         if section.is_empty() || section.contains('#') {
             return None;
         }
-        let Some(step) = step else { return Some(Self::section(guide, section)) };
+        let Some(step) = step else {
+            return Some(Self::section(guide, section));
+        };
         let (step, item) = match step.split_once('@') {
             Some((step, item)) if !item.is_empty() => (step, Some(item.to_owned())),
             Some(_) => return None,
             None => (step, None),
         };
-        is_step_id(step).then(|| Self { item, ..Self::step(guide, section, step) })
+        is_step_id(step).then(|| Self {
+            item,
+            ..Self::step(guide, section, step)
+        })
     }
 
     /// The part after `#`: the element's id on the page; empty for a guide.
@@ -108,7 +140,11 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.guide)?;
         let anchor = self.anchor();
-        if anchor.is_empty() { Ok(()) } else { write!(f, "#{anchor}") }
+        if anchor.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "#{anchor}")
+        }
     }
 }
 
@@ -139,7 +175,10 @@ impl schemars::JsonSchema for Id {
 pub fn is_step_id(text: &str) -> bool {
     text.len() <= STEP_ID_CHARACTERS_MAX
         && text.split('-').all(|part| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         })
 }
 
@@ -189,8 +228,16 @@ mod tests {
 
     #[test]
     fn ids_print_as_they_are_read() {
-        for text in ["guides/ollama", "a#b", "guides/ollama#install/container", "a#b/c@pve1"] {
-            assert_eq!(Id::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
+        for text in [
+            "guides/ollama",
+            "a#b",
+            "guides/ollama#install/container",
+            "a#b/c@pve1",
+        ] {
+            assert_eq!(
+                Id::parse(text).map(|id| id.to_string()).as_deref(),
+                Some(text)
+            );
         }
         for text in ["", "#b", "a#b/C", "a#b/", "a#/c", "a#b/c@"] {
             assert_eq!(Id::parse(text), None, "{text}");
@@ -201,8 +248,14 @@ mod tests {
     fn references_mean_what_their_form_says() {
         assert_eq!(Ref::parse("container"), Some(Ref::Step("container".into())));
         assert_eq!(Ref::parse("#install"), Some(Ref::Section("install".into())));
-        assert_eq!(Ref::parse("overview#"), Some(Ref::Other(Id::guide("overview"))));
-        assert_eq!(Ref::parse("guides/ollama"), Some(Ref::Other(Id::guide("guides/ollama"))));
+        assert_eq!(
+            Ref::parse("overview#"),
+            Some(Ref::Other(Id::guide("overview")))
+        );
+        assert_eq!(
+            Ref::parse("guides/ollama"),
+            Some(Ref::Other(Id::guide("guides/ollama")))
+        );
         assert_eq!(Ref::parse("Container"), None);
     }
 

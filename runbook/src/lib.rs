@@ -4,15 +4,26 @@
 //! than one room must agree on stands here: the language as tables ([`spec`]), the model ([`model`]), expectations
 //! ([`matcher`]), templates ([`template`]), events ([`event`]) and reports ([`report`]).
 
+pub mod capture;
 pub mod diagnostic;
 pub mod event;
+pub mod fingerprint;
 pub mod id;
 pub mod inventory;
 pub mod mapped;
+pub mod markdown;
+pub mod matcher;
 pub mod model;
 pub mod node;
 pub mod outcome;
+pub mod records;
 pub mod report;
+pub mod result;
 pub mod source;
 pub mod spec;
+pub mod status;
+pub mod table;
+pub mod template;
 pub mod value;
+pub mod values;
+pub mod yaml;

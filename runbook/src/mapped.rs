@@ -25,18 +25,76 @@ impl Mapped {
         &self.text
     }
 
+    /// The lines with their ends, each with its offset in the source, as they were pushed.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.lines
+            .iter()
+            .enumerate()
+            .map(|(index, (text, source))| {
+                let end = self
+                    .lines
+                    .get(index + 1)
+                    .map_or(self.text.len(), |(next, _)| *next);
+                (&self.text[*text..end], *source)
+            })
+    }
+
+    /// The span in the source of the whole text.
+    pub fn whole(&self) -> Span {
+        self.span(0, self.text.len())
+    }
+
     /// Where a byte of the text stands in the source.
     pub fn offset(&self, offset: usize) -> usize {
-        let index = self.lines.partition_point(|(text, _)| *text <= offset).saturating_sub(1);
-        self.lines.get(index).map_or(0, |(text, source)| source + (offset - text))
+        let index = self
+            .lines
+            .partition_point(|(text, _)| *text <= offset)
+            .saturating_sub(1);
+        self.lines
+            .get(index)
+            .map_or(0, |(text, source)| source + (offset - text))
+    }
+
+    /// Where a byte of the source stands in the text; `None` for a byte that was left out.
+    pub fn find(&self, source: usize) -> Option<usize> {
+        let index = self
+            .lines
+            .partition_point(|(_, start)| *start <= source)
+            .checked_sub(1)?;
+        let (text, start) = self.lines[index];
+        let end = self
+            .lines
+            .get(index + 1)
+            .map_or(self.text.len(), |(next, _)| *next);
+        let offset = text + (source - start);
+        (offset < end).then_some(offset)
     }
 
     /// The span in the source of a span in the text.
     pub fn span(&self, start: usize, end: usize) -> Span {
         let from = self.offset(start);
         // The end belongs to the line of its last byte, so that a span never reaches into the next line's prefix.
-        let to = if end > start { self.offset(end - 1) + 1 } else { from };
+        let to = if end > start {
+            self.offset(end - 1) + 1
+        } else {
+            from
+        };
         Span::new(from, to.max(from))
+    }
+
+    /// A part of the text, with its places.
+    #[must_use]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        let text = self.text.get(start..end).unwrap_or("").to_owned();
+        let first = self.lines.partition_point(|(text, _)| *text <= start);
+        let inside = self.lines[first..]
+            .iter()
+            .take_while(|(text, _)| *text < end)
+            .map(|(text, source)| (text - start, *source));
+        let lines = std::iter::once((0, self.offset(start)))
+            .chain(inside)
+            .collect();
+        Self { text, lines }
     }
 }
 

@@ -52,7 +52,13 @@ pub struct Entry {
 impl Node {
     /// A text scalar that is not plain.
     pub fn text(span: Span, text: impl Into<String>) -> Self {
-        Self { span, kind: Kind::Scalar(Scalar { text: text.into(), plain: false }) }
+        Self {
+            span,
+            kind: Kind::Scalar(Scalar {
+                text: text.into(),
+                plain: false,
+            }),
+        }
     }
 
     /// The scalar's text, when it is a scalar.
@@ -82,7 +88,10 @@ impl Node {
 
     /// The value under a key, when it is a map.
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.as_map()?.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+        self.as_map()?
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 
     /// The JSON value, scalars by YAML 1.2 core types where they are plain (`any`).
@@ -91,9 +100,12 @@ impl Node {
             Kind::Scalar(scalar) if scalar.plain => core_scalar(&scalar.text),
             Kind::Scalar(scalar) => Value::String(scalar.text.clone()),
             Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect()),
-            Kind::Map(entries) => {
-                Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect())
-            }
+            Kind::Map(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                    .collect(),
+            ),
             Kind::Value(value) => value.clone(),
         }
     }
@@ -128,7 +140,9 @@ pub fn core_scalar(text: &str) -> Value {
     }
     if digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && digits.bytes().any(|b| b.is_ascii_digit())
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
+        && digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
         && let Ok(number) = text.parse::<f64>()
         && let Some(number) = serde_json::Number::from_f64(number)
     {

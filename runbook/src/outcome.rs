@@ -120,10 +120,42 @@ words! {
     }
 }
 
+words! {
+    /// How far a step's state stands for itself: whether its guide may be said to hold.
+    #[derive(Default)]
+    Standing {
+        /// What it says is so.
+        #[default]
+        Own = "own",
+        /// A stand-in of the lab answered.
+        StandIn = "stand-in",
+        /// It holds only after `repair`.
+        Repaired = "repaired",
+        /// It was not due: its `when` did not hold, or it runs only when asked.
+        NotDue = "not-due",
+    }
+}
+
+/// The reason of a step that runs only when asked and was not.
+pub const REASON_ASKED: &str = "only when asked";
+
+/// How the reason of a step begins whose `when` did not hold; the condition follows.
+pub const REASON_WHEN: &str = "when: ";
+
+impl Standing {
+    /// Whether it is the usual one, which records leave out.
+    pub fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+}
+
 impl State {
     /// Whether the state counts as a failure of the run (exit code 1).
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::Failed | Self::Drifted | Self::TimedOut | Self::Aborted)
+        matches!(
+            self,
+            Self::Failed | Self::Drifted | Self::TimedOut | Self::Aborted
+        )
     }
 }
 

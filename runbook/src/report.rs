@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::diagnostic::Diagnostic;
 use crate::id::Id;
-use crate::outcome::{Effect, Freshness, State, Verify};
+use crate::outcome::{Effect, Freshness, Standing, State, Verify};
 
 /// The version of `list`, `show`, `plan`, `status`, `history` and `check`.
 pub const REPORT_VERSION: u32 = 1;
@@ -273,6 +273,9 @@ pub struct HistoryStep {
     /// The first line of the failure or the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// How far the state stands for itself.
+    #[serde(default, skip_serializing_if = "Standing::is_own")]
+    pub standing: Standing,
     /// Items of `each`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StatusItem>,

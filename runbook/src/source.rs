@@ -53,9 +53,20 @@ impl Source {
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
         let line_starts = std::iter::once(0)
-            .chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1))
+            .chain(
+                text.bytes()
+                    .enumerate()
+                    .filter(|(_, b)| *b == b'\n')
+                    .map(|(i, _)| i + 1),
+            )
             .collect();
-        Self { inner: Arc::new(Inner { path: path.into(), text, line_starts }) }
+        Self {
+            inner: Arc::new(Inner {
+                path: path.into(),
+                text,
+                line_starts,
+            }),
+        }
     }
 
     /// The path relative to the book's root.
@@ -76,18 +87,39 @@ impl Source {
     /// The line and column of a byte offset; offsets past the end are the end.
     pub fn position(&self, offset: usize) -> Position {
         let offset = offset.min(self.inner.text.len());
-        let line = self.inner.line_starts.partition_point(|start| *start <= offset) - 1;
+        let line = self
+            .inner
+            .line_starts
+            .partition_point(|start| *start <= offset)
+            - 1;
         let start = self.inner.line_starts[line];
-        let column = self.inner.text.get(start..offset).map_or(offset - start, |s| s.chars().count());
-        Position { line: line as u32 + 1, column: column as u32 + 1 }
+        let column = self
+            .inner
+            .text
+            .get(start..offset)
+            .map_or(offset - start, |s| s.chars().count());
+        Position {
+            line: line as u32 + 1,
+            column: column as u32 + 1,
+        }
     }
 
     /// The text of a line (from 1) without its end.
     pub fn line(&self, line: u32) -> &str {
         let index = (line as usize).saturating_sub(1);
-        let Some(&start) = self.inner.line_starts.get(index) else { return "" };
-        let end = self.inner.line_starts.get(index + 1).map_or(self.inner.text.len(), |next| next - 1);
-        self.inner.text.get(start..end).unwrap_or("").trim_end_matches('\r')
+        let Some(&start) = self.inner.line_starts.get(index) else {
+            return "";
+        };
+        let end = self
+            .inner
+            .line_starts
+            .get(index + 1)
+            .map_or(self.inner.text.len(), |next| next - 1);
+        self.inner
+            .text
+            .get(start..end)
+            .unwrap_or("")
+            .trim_end_matches('\r')
     }
 }
 

@@ -69,6 +69,7 @@ fn history_step(step: &StepFinished, at: &str) -> HistoryStep {
         message: message
             .and_then(|m| m.lines().next())
             .map(|m| m.chars().take(MESSAGE_CHARACTERS_MAX).collect()),
+        standing: step.standing(),
         items: Vec::new(),
     }
 }

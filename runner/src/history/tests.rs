@@ -16,6 +16,7 @@ fn run(run: &str, state: State) -> HistoryLine {
         fingerprint: None,
         identity: Default::default(),
         message: None,
+        standing: Default::default(),
         items: Vec::new(),
     };
     HistoryLine {
