@@ -4,11 +4,15 @@
 //! than one room must agree on stands here: the language as tables ([`spec`]), the model ([`model`]), expectations
 //! ([`matcher`]), templates ([`template`]), events ([`event`]) and reports ([`report`]).
 
+pub mod book;
 pub mod capture;
 pub mod diagnostic;
 pub mod event;
+mod findings;
 pub mod fingerprint;
+mod front;
 pub mod id;
+pub mod include;
 pub mod inventory;
 pub mod mapped;
 pub mod markdown;
@@ -16,12 +20,17 @@ pub mod matcher;
 pub mod model;
 pub mod node;
 pub mod outcome;
+pub mod place;
+pub mod print;
+pub mod read;
 pub mod records;
 pub mod report;
 pub mod result;
 pub mod source;
 pub mod spec;
 pub mod status;
+mod step;
+pub mod suggest;
 pub mod table;
 pub mod template;
 pub mod value;

@@ -22,6 +22,8 @@ pub struct Book {
     pub inventory: Inventory,
     /// `[preprocessor.runbook]`.
     pub options: Options,
+    /// The profile it was loaded for.
+    pub profile: String,
 }
 
 /// `[preprocessor.runbook]` of `book.toml`, with its defaults filled in.
@@ -150,12 +152,53 @@ pub struct Step {
     pub action: &'static ActionSpec,
     /// The action's arguments: a scalar for scripts, else a map.
     pub args: Node,
-    /// `on` as written on the step; else the guide's, the action's own or `local` (see [`Guide::on`]).
+    /// `on` as written on the step.
     pub on: Option<Node>,
+    /// Where it runs, as far as it is known before it is rendered: `on`, else the guide's where the action can run there, else
+    /// the guest, node or cluster the action means, else `local`. A text, maybe with a template. Where `each` names `on`, what
+    /// that says (`nodes.*`): the engine takes the item.
+    pub target: Node,
     /// Declared, else the action's own.
     pub effect: Effect,
     /// The other keys.
     pub keys: Keys,
+    /// The names that its templates use.
+    pub uses: Uses,
+}
+
+/// The names that a step's templates use: what a scope must hold, and what a fingerprint covers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Uses {
+    /// Vars by their own names, in the order of first use; each once.
+    pub vars: Vec<(String, Span)>,
+    /// Other steps (or, in `undo`, `repair` and `diagnose`, the step itself).
+    pub steps: Vec<StepUse>,
+    /// Secrets by the inventory's names; each once.
+    pub secrets: Vec<String>,
+    /// Paths of the inventory, as text: `inventory.nodes.pve1.address`; each once.
+    pub inventory: Vec<String>,
+}
+
+/// A step that a template names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepUse {
+    /// The name after `steps.` as written: `gpu_address`, or what stands in `steps["…"]`.
+    pub key: String,
+    /// The step it means.
+    pub id: Id,
+    /// The capture, by its own name, or `state`, `changed`, `duration`; none where the whole map is used.
+    pub field: Option<String>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// A step's place in [`Book::guides`] and [`Guide::steps`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepRef {
+    /// The guide.
+    pub guide: usize,
+    /// The step in it.
+    pub step: usize,
 }
 
 /// A file that a step includes.

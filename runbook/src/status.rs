@@ -9,6 +9,7 @@ mod freshness;
 mod index;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -118,12 +119,19 @@ pub struct StepView {
 /// A run in a strip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// The run.
-    pub run: String,
-    /// When it ended.
-    pub finished_at: String,
+    /// The run, shared by all that it is of.
+    pub run: Arc<Run>,
     /// How the step, or the worst step of the guide, ended in it.
     pub state: State,
+}
+
+/// A run, as far as strips tell of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its ID.
+    pub id: String,
+    /// When it ended.
+    pub finished_at: String,
     /// The profile.
     pub profile: String,
     /// The book's commit.
@@ -134,11 +142,7 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
     /// The first run of the row.
-    pub run: String,
-    /// When that ended.
-    pub since: String,
-    /// The book's commit of that run.
-    pub revision: Option<String>,
+    pub since: Arc<Run>,
     /// How many runs in a row.
     pub runs: u32,
 }

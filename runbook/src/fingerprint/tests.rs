@@ -15,9 +15,11 @@ const fn spec(name: &'static str) -> ActionSpec {
     ActionSpec {
         name,
         args: Args::Script,
+        groups: &[],
         results: &[],
         targets: &[],
         effect: |_| Effect::Change,
+        effect_what: "",
         kind: |_| ActionKind::Imperative,
         timeout: None,
         available: true,
@@ -60,6 +62,10 @@ fn step(text: &str) -> Step {
         action,
         args: node.get(action.name).cloned().unwrap(),
         on: node.get("on").cloned(),
+        target: node
+            .get("on")
+            .cloned()
+            .unwrap_or_else(|| Node::text(Span::default(), "local")),
         effect,
         keys: Keys {
             gate: node.get("gate").cloned(),
@@ -67,6 +73,7 @@ fn step(text: &str) -> Step {
             template: node.get("template").and_then(Node::as_text) != Some("off"),
             ..Keys::default()
         },
+        uses: Default::default(),
         node,
     }
 }

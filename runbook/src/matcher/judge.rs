@@ -115,7 +115,9 @@ fn equals(expected: &Node, value: &Value, env: &Env) -> Judged {
 
 fn contains(items: &[Node], value: &Value, env: &Env) -> Judged {
     let has = |item: &Node| match value {
-        Value::String(text) => super::field::scalar(item).is_some_and(|item| text.contains(&item)),
+        Value::String(text) => {
+            super::field::scalar(item).is_some_and(|item| has_text(text, &item, env))
+        }
         Value::Array(values) => values.iter().any(|value| equal(item, value, env)),
         Value::Object(map) => match &item.kind {
             Kind::Map(entries) => entries.iter().all(|entry| {
@@ -149,6 +151,12 @@ fn contains(items: &[Node], value: &Value, env: &Env) -> Judged {
             wording::container(value)
         ),
     )
+}
+
+/// Whether a text has another. Where it lost its last line end, it has it here: `contains: |` writes one.
+fn has_text(text: &str, item: &str, env: &Env) -> bool {
+    let last = item.strip_suffix('\n').filter(|_| env.text);
+    text.contains(item) || last.is_some_and(|last| text.ends_with(last))
 }
 
 fn matches(patterns: &[Pattern], value: &Value) -> Judged {

@@ -1,7 +1,7 @@
 //! Expectations: a field of the result against a matcher, each a row of Check, Expected, Actual and Verdict
 //! (LANGUAGE section 3).
 //!
-//! Three steps: [`parse`](mod@parse) reads a matcher, [`field`](mod@field) finds what is looked at, [`judge`](mod@judge)
+//! Three steps: `parse` reads a matcher, `field` finds what is looked at, `judge`
 //! says whether it holds and what was found. Nothing is fetched or repeated here, and there is no clock: the caller says
 //! what the time is. A matcher that cannot be read has failed; none is passed over.
 

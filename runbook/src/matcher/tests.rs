@@ -53,9 +53,11 @@ pub(crate) fn spec(name: &'static str) -> ActionSpec {
     ActionSpec {
         name,
         args: Args::Script,
+        groups: &[],
         results: RESULTS,
         targets: &[],
         effect: |_| Effect::Read,
+        effect_what: "",
         kind: |_| ActionKind::Read,
         timeout: None,
         available: true,
@@ -378,6 +380,20 @@ fn plain_values_are_read_as_the_type_of_their_field() {
     fails("stdout", json!("A"), json!("a"), "A", "a");
     // Text fields have no line end at their end, so neither has what they are compared with.
     holds_with("stdout", json!("a\nb\n"), json!("a\nb\n"), "2 lines: a …");
+    // `contains: |` writes a line end, which the last line has had.
+    holds_with(
+        "stdout",
+        json!({"contains": "b\n"}),
+        json!("a\nb\n"),
+        "2 lines: a …",
+    );
+    fails(
+        "stdout",
+        json!({"contains": "a\n"}),
+        json!("b\ncab"),
+        r#"contains "a\n""#,
+        r#"lacks "a\n" in 2 lines"#,
+    );
     let text = |text: &str| expectation("condition", Some("Ready"), plain(text));
     let mut fields = Fields::new();
     fields.set("condition", json!({"Ready": "True"}));
@@ -919,6 +935,15 @@ fn wrong_matchers_are_found_in_one_pass_with_their_place() {
             "{matcher}: {found:?}"
         );
     }
+}
+
+#[test]
+fn the_matchers_are_those_of_the_language() {
+    let listed: Vec<&str> = crate::spec::MATCHERS
+        .iter()
+        .map(|matcher| matcher.name)
+        .collect();
+    assert_eq!(NAMES, listed);
 }
 
 #[test]

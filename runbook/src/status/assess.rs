@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::index::{Index, Recorded, cells, failing, strip};
+use super::index::{Index, Recorded, failing, guide_strip, ordered, step_strip};
 use super::{GuideView, Query, StatusView, StepView, freshness};
 use crate::id::Id;
 use crate::model::{Book, Guide, Step};
@@ -13,7 +13,8 @@ use crate::values::{LAB, Values};
 
 /// How a book stands, by what was recorded.
 pub fn assess(book: &Book, records: &Records, query: &Query<'_>) -> StatusView {
-    let index = Index::new(&records.lines);
+    let runs = ordered(&records.lines);
+    let index = Index::new(&runs);
     let selected = Values::new(&book.inventory, query.profile, query.vars);
     let lab = Values::new(&book.inventory, LAB, query.vars);
     let assessor = Assessor {
@@ -122,10 +123,14 @@ impl Assessor<'_> {
             counts: counts(&steps),
             due: due.len() as u32,
             verified: due.iter().filter(verified).count() as u32,
-            strip: strip(runs),
+            strip: guide_strip(runs),
             finished_at: newest.and_then(|step| step.finished_at.clone()),
             run: newest.and_then(|step| step.run.clone()),
-            failing: if holds_not { failing(runs) } else { None },
+            failing: if holds_not {
+                failing(runs.iter().rev().map(|cell| (&cell.run, cell.state)))
+            } else {
+                None
+            },
             finding: if holds_not {
                 self.finding(&steps, state)
             } else {
@@ -157,8 +162,9 @@ impl Assessor<'_> {
             self.query.now,
             self.book.options.old_after,
         );
-        let cells = cells(results);
-        let Recorded { line, step: result } = newest;
+        let Recorded {
+            line, step: result, ..
+        } = newest;
         StepView {
             state: Some(result.state),
             freshness,
@@ -173,8 +179,13 @@ impl Assessor<'_> {
             revision: line.revision.clone(),
             message: result.message.clone(),
             items: result.items.clone(),
-            failing: failing(&cells),
-            strip: strip(&cells),
+            failing: failing(
+                results
+                    .iter()
+                    .rev()
+                    .map(|result| (result.run, result.step.state)),
+            ),
+            strip: step_strip(results),
             ..never_run(step)
         }
     }

@@ -1,10 +1,11 @@
 //! The records by profile and step, in the order of time; the strips and the rows of failures in them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Cell, Failing, STRIP_RUNS_MAX};
+use super::{Cell, Failing, Run, STRIP_RUNS_MAX};
 use crate::id::Id;
 use crate::outcome::State;
 use crate::report::{HistoryLine, HistoryStep};
@@ -12,6 +13,7 @@ use crate::report::{HistoryLine, HistoryStep};
 /// A step's result and the run it is of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recorded<'a> {
+    pub(super) run: &'a Arc<Run>,
     pub(super) line: &'a HistoryLine,
     pub(super) step: &'a HistoryStep,
 }
@@ -32,17 +34,30 @@ struct Profile<'a> {
     identities: HashMap<&'a str, BTreeMap<&'a str, &'a str>>,
 }
 
+/// The runs of some records, oldest first.
+pub(super) fn ordered(lines: &[HistoryLine]) -> Vec<(Arc<Run>, &HistoryLine)> {
+    let mut lines: Vec<(jiff::Timestamp, &HistoryLine)> = lines
+        .iter()
+        .map(|line| (time_of(&line.finished_at), line))
+        .collect();
+    lines.sort_by(|(a_time, a), (b_time, b)| a_time.cmp(b_time).then_with(|| a.run.cmp(&b.run)));
+    let run = |line: &HistoryLine| Run {
+        id: line.run.clone(),
+        finished_at: line.finished_at.clone(),
+        profile: line.profile.clone(),
+        revision: line.revision.clone(),
+    };
+    lines
+        .into_iter()
+        .map(|(_, line)| (Arc::new(run(line)), line))
+        .collect()
+}
+
 impl<'a> Index<'a> {
-    pub(super) fn new(lines: &'a [HistoryLine]) -> Self {
-        let mut lines: Vec<&HistoryLine> = lines.iter().collect();
-        lines.sort_by(|a, b| {
-            time_of(&a.finished_at)
-                .cmp(&time_of(&b.finished_at))
-                .then_with(|| a.run.cmp(&b.run))
-        });
+    pub(super) fn new(runs: &'a [(Arc<Run>, &'a HistoryLine)]) -> Self {
         let mut profiles: HashMap<&str, Profile<'_>> = HashMap::new();
-        for line in lines {
-            profiles.entry(&line.profile).or_default().add(line);
+        for (run, line) in runs {
+            profiles.entry(&line.profile).or_default().add(run, line);
         }
         Self { profiles }
     }
@@ -74,72 +89,69 @@ impl<'a> Index<'a> {
 }
 
 impl<'a> Profile<'a> {
-    fn add(&mut self, line: &'a HistoryLine) {
-        let mut worst: BTreeMap<&str, State> = BTreeMap::new();
+    fn add(&mut self, run: &'a Arc<Run>, line: &'a HistoryLine) {
+        let mut worst: HashMap<&str, State> = HashMap::new();
         for step in &line.steps {
             self.steps
                 .entry(&step.id)
                 .or_default()
-                .push(Recorded { line, step });
+                .push(Recorded { run, line, step });
             let state = worst.entry(&step.id.guide).or_insert(step.state);
             *state = (*state).min(step.state);
-            let identity = self.identities.entry(&step.target).or_default();
-            identity.extend(
-                step.identity
-                    .iter()
-                    .map(|(key, value)| (key.as_str(), value.as_str())),
-            );
+            if !step.identity.is_empty() {
+                let identity = self.identities.entry(&step.target).or_default();
+                identity.extend(
+                    step.identity
+                        .iter()
+                        .map(|(key, value)| (key.as_str(), value.as_str())),
+                );
+            }
         }
         for (guide, state) in worst {
-            self.guides
-                .entry(guide)
-                .or_default()
-                .push(cell(line, &line.finished_at, state));
+            self.guides.entry(guide).or_default().push(Cell {
+                run: Arc::clone(run),
+                state,
+            });
         }
     }
 }
 
-/// The cells of a step's results.
-pub(super) fn cells(results: &[Recorded<'_>]) -> Vec<Cell> {
-    results
-        .iter()
-        .map(|result| cell(result.line, &result.step.finished_at, result.step.state))
+/// The last cells of a step.
+pub(super) fn step_strip(results: &[Recorded<'_>]) -> Vec<Cell> {
+    let last = &results[results.len().saturating_sub(STRIP_RUNS_MAX)..];
+    last.iter()
+        .map(|result| Cell {
+            run: Arc::clone(result.run),
+            state: result.step.state,
+        })
         .collect()
 }
 
-fn cell(line: &HistoryLine, finished_at: &str, state: State) -> Cell {
-    Cell {
-        run: line.run.clone(),
-        finished_at: finished_at.to_owned(),
-        state,
-        profile: line.profile.clone(),
-        revision: line.revision.clone(),
-    }
-}
-
-/// The last cells.
-pub(super) fn strip(cells: &[Cell]) -> Vec<Cell> {
+/// The last cells of a guide.
+pub(super) fn guide_strip(cells: &[Cell]) -> Vec<Cell> {
     cells[cells.len().saturating_sub(STRIP_RUNS_MAX)..].to_vec()
 }
 
 /// The row of failures at the end; runs that say nothing (skipped, pending) do not end it.
-pub(super) fn failing(cells: &[Cell]) -> Option<Failing> {
-    let mut found: Option<Failing> = None;
-    for cell in cells.iter().rev() {
-        match cell.state {
+pub(super) fn failing<'a>(
+    newest_first: impl Iterator<Item = (&'a Arc<Run>, State)>,
+) -> Option<Failing> {
+    let mut first = None;
+    let mut runs = 0;
+    for (run, state) in newest_first {
+        match state {
             State::Passed => break,
             State::Skipped | State::Pending => {}
             State::Failed | State::TimedOut | State::Aborted | State::Drifted | State::Blocked => {
-                found = Some(Failing {
-                    run: cell.run.clone(),
-                    since: cell.finished_at.clone(),
-                    revision: cell.revision.clone(),
-                    runs: found.map_or(0, |failing| failing.runs) + 1,
-                });
+                first = Some(run);
+                runs += 1;
             }
         }
     }
-    found
+    first.map(|run| Failing {
+        since: Arc::clone(run),
+        runs,
+    })
 }
 
 /// A recorded time; one that cannot be read is the oldest.

@@ -137,7 +137,11 @@ struct Comprehension {
     names: Vec<String>,
 }
 
+/// Finds everything that an expression names; nothing where brackets nest too deep, which its check refuses.
 pub(super) fn scan(tokens: &[Token]) -> Scan {
+    if token::too_deep(tokens).is_some() {
+        return Scan::default();
+    }
     let comprehensions = comprehensions(tokens);
     let mut found = Scan::default();
     scan_range(tokens, 0..tokens.len(), &comprehensions, &mut found);

@@ -127,6 +127,22 @@ fn number(text: &str) -> (Kind, usize) {
     }
 }
 
+/// How deep brackets may nest, so that no expression can exhaust the stack. Tera takes far fewer.
+pub(super) const DEPTH_MAX: usize = 64;
+
+/// The first bracket that nests too deep.
+pub(super) fn too_deep(tokens: &[Token]) -> Option<&Token> {
+    let mut depth = 0usize;
+    tokens.iter().find(|token| {
+        match token.kind {
+            Kind::Sign("(" | "[" | "{" | "?[") => depth += 1,
+            Kind::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
+}
+
 /// The index of the bracket that closes the one at `open`; `None` when none does.
 pub(super) fn closing(tokens: &[Token], open: usize) -> Option<usize> {
     let mut depth = 0usize;

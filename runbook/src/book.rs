@@ -1,0 +1,295 @@
+//! From the texts of a book to the [`Book`], with everything that is wrong with it.
+//!
+//! [`load`] reads every chapter and checks what needs the whole book: references, targets, names in templates, secrets. It
+//! reads no disk: the texts are given, files that steps name come from [`Files`]. A book with errors is returned too, for
+//! what can be shown of it; who executes it looks at [`Loaded::is_valid`] first.
+
+mod names;
+mod needs;
+mod secrets;
+mod select;
+mod targets;
+mod texts;
+
+pub use crate::include::{FileError, Files, NoFiles};
+pub use select::UnknownId;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::findings::Findings;
+use crate::id::Id;
+use crate::include::Includer;
+use crate::inventory::{self, Inventory};
+use crate::markdown;
+use crate::model::{Book, Front, Guide, Options, Section, Vars};
+use crate::source::Source;
+use crate::{front, step};
+
+/// A chapter of the summary.
+#[derive(Debug, Clone)]
+pub struct ChapterInput {
+    /// Its path relative to the book's root: `src/guides/ollama.md`.
+    pub path: String,
+    /// Its ID: `guides/ollama`.
+    pub id: String,
+    /// Its name in the summary.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What a book is made of.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The chapters, in the summary's order.
+    pub chapters: Vec<ChapterInput>,
+    /// The inventory, when there is one.
+    pub inventory: Option<Source>,
+    /// `[preprocessor.runbook]`.
+    pub options: Options,
+    /// The profile; empty: that of the options.
+    pub profile: String,
+    /// `--var`.
+    pub vars: Vars,
+}
+
+/// A book and what is wrong with it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The book; of a broken step nothing, of a broken key nothing.
+    pub book: Book,
+    /// Every finding, in the order of the files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Whether there are no errors; warnings do not count.
+    pub fn is_valid(&self) -> bool {
+        !self
+            .diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// A guide while it is checked.
+struct Checked {
+    guide: Guide,
+    findings: Findings,
+    /// IDs of steps that are written but broken: what refers to them is not told again.
+    broken: HashSet<Id>,
+}
+
+/// Reads and checks a book.
+pub fn load(input: Input, files: &dyn Files) -> Loaded {
+    let profile = if input.profile.is_empty() {
+        input.options.profile.clone()
+    } else {
+        input.profile
+    };
+    let mut diagnostics = Vec::new();
+    let inventory = match &input.inventory {
+        Some(source) => {
+            let mut findings = Findings::new(source.clone());
+            let inventory = inventory::load(source, &mut findings);
+            secrets::literals_of_inventory(&inventory, &mut findings);
+            diagnostics.extend(sorted(findings.list));
+            inventory
+        }
+        None => Inventory::default(),
+    };
+    if let Some(diagnostic) = unknown_profile(&profile, &inventory, &input.options) {
+        diagnostics.push(diagnostic);
+    }
+    let mut checked: Vec<Checked> = input
+        .chapters
+        .into_iter()
+        .map(|chapter| chapter_of(chapter, files))
+        .collect();
+    for one in &mut checked {
+        targets::check(&mut one.guide, &inventory, &mut one.findings);
+        secrets::check(&one.guide, &inventory, &mut one.findings);
+    }
+    let world = World::new(&checked);
+    let mut more: Vec<Findings> = checked
+        .iter()
+        .map(|one| Findings::new(one.guide.source.clone()))
+        .collect();
+    needs::check(&checked, &world, &mut more);
+    let uses = names::check(
+        &checked,
+        &world,
+        &inventory,
+        &profile,
+        &input.vars,
+        &mut more,
+    );
+    let mut guides = Vec::with_capacity(checked.len());
+    for ((mut one, more), uses) in checked.into_iter().zip(more).zip(uses) {
+        for (step, uses) in one.guide.steps.iter_mut().zip(uses) {
+            step.uses = uses;
+        }
+        one.findings.list.extend(more.list);
+        diagnostics.extend(sorted(one.findings.list));
+        guides.push(one.guide);
+    }
+    Loaded {
+        book: Book {
+            guides,
+            inventory,
+            options: input.options,
+            profile,
+        },
+        diagnostics,
+    }
+}
+
+fn sorted(mut list: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    list
+}
+
+/// The profile that is always there.
+pub const LAB: &str = "lab";
+
+fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> Option<Diagnostic> {
+    if profile == LAB || inventory.profile(profile).is_some() {
+        return None;
+    }
+    let known: Vec<&str> = std::iter::once(LAB)
+        .chain(
+            inventory
+                .profiles
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .filter(|name| *name != LAB),
+        )
+        .collect();
+    let file = inventory
+        .source
+        .as_ref()
+        .map_or(options.inventory.as_str(), |source| source.path());
+    let diagnostic = Diagnostic::file(
+        "unknown-profile",
+        file,
+        format!("there is no profile `{profile}`"),
+    );
+    Some(
+        match crate::suggest::did_you_mean_or_list(profile, known.iter().copied(), "profiles") {
+            Some(hint) => diagnostic.hint(hint),
+            None => diagnostic,
+        },
+    )
+}
+
+/// Reads one chapter.
+fn chapter_of(input: ChapterInput, files: &dyn Files) -> Checked {
+    let source = Source::new(input.path, input.text);
+    let chapter = markdown::scan(&source);
+    let mut findings = Findings::new(source.clone());
+    findings.list.extend(chapter.problems);
+    let front = chapter
+        .front
+        .as_ref()
+        .map(|block| front::read(block, &mut findings))
+        .unwrap_or_default();
+    let sections: Vec<Section> = chapter
+        .headings
+        .into_iter()
+        .map(|heading| Section {
+            id: heading.id,
+            title: heading.title,
+            level: heading.level,
+            span: heading.span,
+            parent: heading.parent,
+        })
+        .collect();
+    let mut includer = Includer::new(files, source.path());
+    let mut steps = Vec::new();
+    let mut broken = HashSet::new();
+    let mut lines: HashMap<Id, u32> = HashMap::new();
+    for fence in &chapter.fences {
+        let read = step::read(fence, &input.id, &sections, &mut includer, &mut findings);
+        let Some(id) = read.id else { continue };
+        if let Some(line) = lines.get(&id) {
+            findings.hinted(
+                "duplicate-id",
+                fence.info_span,
+                format!(
+                    "the section has a step `{}` already, at line {line}",
+                    id.step.as_deref().unwrap_or_default()
+                ),
+                "give it another `id`",
+            );
+            continue;
+        }
+        lines.insert(id.clone(), fence.line);
+        match read.step {
+            Some(step) => steps.push(step),
+            None => {
+                broken.insert(id);
+            }
+        }
+    }
+    let title = title(&front, &sections, input.name);
+    Checked {
+        guide: Guide {
+            id: input.id,
+            title,
+            source,
+            front,
+            sections,
+            steps,
+        },
+        findings,
+        broken,
+    }
+}
+
+fn title(front: &Front, sections: &[Section], name: String) -> String {
+    front
+        .title
+        .clone()
+        .or_else(|| sections.first().map(|section| section.title.clone()))
+        .filter(|title| !title.is_empty())
+        .unwrap_or(name)
+}
+
+/// What there is in the book, by ID.
+struct World {
+    guides: HashMap<String, usize>,
+    /// Steps by ID, broken ones as `None`.
+    steps: HashMap<Id, Option<(usize, usize)>>,
+    /// Sections by guide and name.
+    sections: HashMap<(usize, String), usize>,
+}
+
+impl World {
+    fn new(checked: &[Checked]) -> Self {
+        let mut world = Self {
+            guides: HashMap::new(),
+            steps: HashMap::new(),
+            sections: HashMap::new(),
+        };
+        for (guide, one) in checked.iter().enumerate() {
+            world.guides.entry(one.guide.id.clone()).or_insert(guide);
+            world
+                .steps
+                .extend(one.broken.iter().map(|id| (id.clone(), None)));
+            for (step, written) in one.guide.steps.iter().enumerate() {
+                world.steps.insert(written.id.clone(), Some((guide, step)));
+            }
+            for (section, written) in one.guide.sections.iter().enumerate() {
+                world
+                    .sections
+                    .entry((guide, written.id.clone()))
+                    .or_insert(section);
+            }
+        }
+        world
+    }
+}
+
+#[cfg(test)]
+mod tests;

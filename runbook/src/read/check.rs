@@ -1,0 +1,240 @@
+//! Whether a node is of a type, with every error in it at once.
+
+use super::{
+    ReadError, bool, duration, entries, found, int, is_null, items, number, range, regex, size,
+    target, text, word,
+};
+use crate::id::Ref;
+use crate::node::{Entry, Kind, Node};
+use crate::source::Span;
+use crate::spec::{FieldSpec, Group, Type};
+use crate::suggest;
+
+/// Whether the type of a node is known only when it is rendered: a scalar with a template.
+pub fn deferred(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Scalar(scalar) if crate::template::has_template(&scalar.text))
+}
+
+/// Checks a node against a type and adds what is wrong. A scalar with a template satisfies every type.
+pub fn check(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) {
+    fits(ty, node, errors);
+}
+
+pub(super) fn fits(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) -> bool {
+    if deferred(node) {
+        return true;
+    }
+    let before = errors.len();
+    let result = match ty {
+        Type::Any | Type::Do | Type::Condition | Type::Matcher => Ok(()),
+        Type::Text | Type::File | Type::SecretName => text(node).map(drop),
+        Type::Int => int(node).map(drop),
+        Type::Number => number(node).map(drop),
+        Type::Bool => bool(node).map(drop),
+        Type::Duration => duration(node).map(drop),
+        Type::Size => size(node).map(drop),
+        Type::Regex => regex(node).map(drop),
+        Type::Range => range(node).map(drop),
+        Type::Word(words) => word(node, words).map(drop),
+        Type::Target => target(node).map(drop),
+        Type::Checksum => checksum(node),
+        Type::Ref => reference(node).map(drop),
+        Type::Nullable(ty) => {
+            if !is_null(node) {
+                fits(ty, node, errors);
+            }
+            Ok(())
+        }
+        Type::List(ty) => {
+            for item in items(node).iter() {
+                fits(ty, item, errors);
+            }
+            Ok(())
+        }
+        Type::Map(ty) => entries(node).map(|entries| {
+            for entry in entries.iter() {
+                fits(ty, &entry.value, errors);
+            }
+        }),
+        Type::Record(fields, groups) => entries(node)
+            .map(|entries| check_fields(fields, groups, &entries, node.span, "it", errors)),
+        Type::Open(fields) => entries(node).map(|entries| {
+            for entry in entries.iter() {
+                if let Some(field) = fields.iter().find(|field| field.name == entry.key) {
+                    fits(&field.ty, &entry.value, errors);
+                }
+            }
+        }),
+        Type::Either(types) => either(types, node, errors),
+    };
+    if let Err(error) = result {
+        errors.push(error);
+    }
+    errors.len() == before
+}
+
+/// Of several types the errors of the one whose shape fits, else those of the last scalar one.
+fn either(types: &[Type], node: &Node, errors: &mut Vec<ReadError>) -> Result<(), ReadError> {
+    let mut best: Option<Vec<ReadError>> = None;
+    for ty in types {
+        let mut own = Vec::new();
+        if fits(ty, node, &mut own) {
+            return Ok(());
+        }
+        if best.is_none() || shape_fits(ty, node) {
+            best = Some(own);
+        }
+    }
+    errors.extend(best.unwrap_or_default());
+    Ok(())
+}
+
+fn shape_fits(ty: &Type, node: &Node) -> bool {
+    match &node.kind {
+        Kind::Map(_) => {
+            matches!(ty, Type::Map(_) | Type::Record(..) | Type::Open(_))
+                || matches!(ty, Type::List(Type::Map(_) | Type::Record(..)))
+        }
+        Kind::List(_) => matches!(ty, Type::List(_)),
+        _ => !matches!(
+            ty,
+            Type::Map(_) | Type::Record(..) | Type::Open(_) | Type::List(Type::Map(_))
+        ),
+    }
+}
+
+fn checksum(node: &Node) -> Result<(), ReadError> {
+    let text = text(node)?;
+    let digits = text.strip_prefix("sha256:");
+    if digits
+        .is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        return Ok(());
+    }
+    Err(ReadError::new(
+        node.span,
+        format!("{} is not a checksum", found(node)),
+        "write `sha256:` and its 64 hexadecimal digits",
+    ))
+}
+
+/// A reference as it is written.
+pub(crate) fn reference(node: &Node) -> Result<Ref, ReadError> {
+    let text = text(node)?;
+    Ref::parse(&text).ok_or_else(|| {
+        ReadError::new(
+            node.span,
+            format!("{} is not a reference", found(node)),
+            "write `step`, `'#section'`, `'#section/step'` or `guide#section/step`; a guide at the book's root is `name#`",
+        )
+    })
+}
+
+/// Checks the entries of a map against the keys it may have and how they belong together. `what` is what the map is, as a
+/// message names it: `` `http` ``, `a step`.
+pub fn check_fields(
+    fields: &[FieldSpec],
+    groups: &[Group],
+    entries: &[Entry],
+    span: Span,
+    what: &str,
+    errors: &mut Vec<ReadError>,
+) {
+    for entry in entries {
+        match fields.iter().find(|field| field.name == entry.key) {
+            Some(field) => {
+                fits(&field.ty, &entry.value, errors);
+            }
+            None => errors.push(unknown_key(
+                fields.iter().map(|field| field.name),
+                entry,
+                what,
+            )),
+        }
+    }
+    let has = |name: &str| entries.iter().find(|entry| entry.key == name);
+    for field in fields
+        .iter()
+        .filter(|field| field.required && has(field.name).is_none())
+    {
+        errors.push(ReadError {
+            rule: "missing-key",
+            span,
+            message: format!("{what} has no `{}`", field.name),
+            hint: Some(format!("add `{}`: {}", field.name, field.what)),
+        });
+    }
+    for group in groups {
+        check_group(group, &has, span, what, errors);
+    }
+}
+
+/// The error for a key that a map does not have.
+pub(crate) fn unknown_key<'a>(
+    known: impl IntoIterator<Item = &'a str> + Clone,
+    entry: &Entry,
+    what: &str,
+) -> ReadError {
+    ReadError {
+        rule: "unknown-key",
+        span: entry.key_span,
+        message: format!("{what} has no key `{}`", super::cut(&entry.key)),
+        hint: suggest::did_you_mean_or_list(&entry.key, known, "its keys are"),
+    }
+}
+
+fn check_group<'a>(
+    group: &Group,
+    has: &dyn Fn(&str) -> Option<&'a Entry>,
+    span: Span,
+    what: &str,
+    errors: &mut Vec<ReadError>,
+) {
+    let listed = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let (names, needed) = match group {
+        Group::OneOf(names) => (*names, true),
+        Group::AtMostOne(names) => (*names, false),
+        Group::With(name, others) => {
+            if let Some(entry) = has(name)
+                && !others.iter().any(|other| has(other).is_some())
+            {
+                errors.push(ReadError {
+                    rule: "keys-together",
+                    span: entry.key_span,
+                    message: format!(
+                        "`{name}` is given without {}",
+                        others
+                            .iter()
+                            .map(|o| format!("`{o}`"))
+                            .collect::<Vec<_>>()
+                            .join(" or ")
+                    ),
+                    hint: Some(format!("add {}", listed(others))),
+                });
+            }
+            return;
+        }
+    };
+    let given: Vec<&Entry> = names.iter().filter_map(|name| has(name)).collect();
+    if let [first, second, ..] = given.as_slice() {
+        errors.push(ReadError {
+            rule: "keys-together",
+            span: second.key_span,
+            message: format!("{what} has both `{}` and `{}`", first.key, second.key),
+            hint: Some(format!("keep one of {}", listed(names))),
+        });
+    } else if given.is_empty() && needed {
+        errors.push(ReadError {
+            rule: "keys-together",
+            span,
+            message: format!("{what} has none of {}", listed(names)),
+            hint: Some(format!("add one of {}", listed(names))),
+        });
+    }
+}

@@ -1,0 +1,149 @@
+//! The arguments of an action against its table, and the few rules a table cannot say.
+
+use crate::findings::Findings;
+use crate::include::Includer;
+use crate::node::Node;
+use crate::read;
+use crate::spec::{ActionSpec, Args, Type};
+
+/// Checks an action's arguments; the files they name are read and kept by `includer`.
+pub(super) fn check(
+    action: &'static ActionSpec,
+    args: &Node,
+    includer: &mut Includer<'_>,
+    findings: &mut Findings,
+) {
+    check_args(action, args, findings);
+    let Args::Fields(fields) = action.args else {
+        return;
+    };
+    for field in fields.iter().filter(|field| {
+        matches!(field.ty, Type::File | Type::List(Type::File)) && field.name != "kustomize"
+    }) {
+        for file in args
+            .get(field.name)
+            .map(read::items)
+            .unwrap_or_default()
+            .iter()
+        {
+            if let (Some(path), false) = (file.as_text(), read::deferred(file)) {
+                includer.file(path, file.span, findings);
+            }
+        }
+    }
+}
+
+/// Checks an action's arguments without its files.
+pub(super) fn check_args(action: &'static ActionSpec, args: &Node, findings: &mut Findings) {
+    if !action.available {
+        findings.hinted(
+            "not-available",
+            args.span,
+            format!("`{}` is not available in this version", action.name),
+            "take the step out, or make its fence one that is only shown",
+        );
+    }
+    let fields = match action.args {
+        Args::Script => {
+            if let Some(script) = findings.take(read::text(args))
+                && script.trim().is_empty()
+            {
+                findings.hinted(
+                    "no-action",
+                    args.span,
+                    format!("the script of `{}` is empty", action.name),
+                    "write what it does",
+                );
+            }
+            return;
+        }
+        Args::Fields(fields) => fields,
+    };
+    if read::deferred(args) {
+        findings.hinted(
+            "fixed-key",
+            args.span,
+            format!("`{}` is a map, not one template", action.name),
+            "write its fields; each may be a template",
+        );
+        return;
+    }
+    let Some(entries) = findings.take(read::entries(args)) else {
+        return;
+    };
+    let mut errors = Vec::new();
+    read::check_fields(
+        fields,
+        action.groups,
+        &entries,
+        args.span,
+        &format!("`{}`", action.name),
+        &mut errors,
+    );
+    let clean = errors.is_empty();
+    errors.into_iter().for_each(|error| findings.read(error));
+    if clean {
+        details(action, args, findings);
+    }
+}
+
+/// The highest port.
+const PORT_MAX: i64 = 65_535;
+
+fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
+    let given = |field: &str| args.get(field).filter(|node| !read::deferred(node));
+    if let Some(node) = given("port")
+        && let Ok(port) = read::int(node)
+        && !(1..=PORT_MAX).contains(&port)
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!("`{port}` is not a port"),
+            format!("write 1 to {PORT_MAX}"),
+        );
+    }
+    if action.name == "file"
+        && let Some(node) = given("mode")
+        && let Some(mode) = node.as_text()
+        && !(matches!(mode.len(), 3 | 4) && mode.bytes().all(|b| (b'0'..=b'7').contains(&b)))
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!("`{mode}` is not a mode"),
+            "write three or four octal digits, `\"0644\"`",
+        );
+    }
+    if action.name == "http"
+        && let Some(node) = given("url")
+        && let Some(url) = node.as_text()
+        && !(url.starts_with("http://") || url.starts_with("https://"))
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!("`{}` is not a URL", read::cut(url)),
+            "write `http://…` or `https://…`",
+        );
+    }
+    if action.name == "http"
+        && let Some(node) = given("method")
+        && let Some(method) = node.as_text()
+        && (method.is_empty() || !method.bytes().all(|b| b.is_ascii_uppercase()))
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!("`{}` is not a method", read::cut(method)),
+            format!(
+                "write `{}`",
+                if method.is_empty() {
+                    "GET".into()
+                } else {
+                    method.to_uppercase()
+                }
+            ),
+        );
+    }
+}
