@@ -10,8 +10,10 @@ mod secrets;
 mod select;
 mod targets;
 mod texts;
+mod vars;
 
 pub use crate::include::{FileError, Files, NoFiles};
+pub use needs::NeedsGraph;
 pub use select::UnknownId;
 
 use std::collections::{HashMap, HashSet};
@@ -21,9 +23,10 @@ use crate::findings::Findings;
 use crate::id::Id;
 use crate::include::Includer;
 use crate::inventory::{self, Inventory};
-use crate::markdown;
+use crate::markdown::{self, MarkdownOptions};
 use crate::model::{Book, Front, Guide, Options, Section, Vars};
 use crate::source::Source;
+use crate::values::LAB;
 use crate::{front, step};
 
 /// A chapter of the summary.
@@ -48,6 +51,8 @@ pub struct Input {
     pub inventory: Option<Source>,
     /// `[preprocessor.runbook]`.
     pub options: Options,
+    /// How mdBook reads the chapters.
+    pub markdown: MarkdownOptions,
     /// The profile; empty: that of the options.
     pub profile: String,
     /// `--var`.
@@ -94,6 +99,8 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
             let mut findings = Findings::new(source.clone());
             let inventory = inventory::load(source, &mut findings);
             secrets::literals_of_inventory(&inventory, &mut findings);
+            let scope = names::shared_scope(&inventory, &profile, &input.vars);
+            vars::check_inventory(&inventory, &scope, &mut findings);
             diagnostics.extend(sorted(findings.list));
             inventory
         }
@@ -105,7 +112,7 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
     let mut checked: Vec<Checked> = input
         .chapters
         .into_iter()
-        .map(|chapter| chapter_of(chapter, files))
+        .map(|chapter| chapter_of(chapter, input.markdown, files))
         .collect();
     for one in &mut checked {
         targets::check(&mut one.guide, &inventory, &mut one.findings);
@@ -140,6 +147,7 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
             inventory,
             options: input.options,
             profile,
+            given: input.vars,
         },
         diagnostics,
     }
@@ -149,9 +157,6 @@ fn sorted(mut list: Vec<Diagnostic>) -> Vec<Diagnostic> {
     list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     list
 }
-
-/// The profile that is always there.
-pub const LAB: &str = "lab";
 
 fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> Option<Diagnostic> {
     if profile == LAB || inventory.profile(profile).is_some() {
@@ -184,9 +189,9 @@ fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> O
 }
 
 /// Reads one chapter.
-fn chapter_of(input: ChapterInput, files: &dyn Files) -> Checked {
+fn chapter_of(input: ChapterInput, options: MarkdownOptions, files: &dyn Files) -> Checked {
     let source = Source::new(input.path, input.text);
-    let chapter = markdown::scan(&source);
+    let chapter = markdown::scan_with(&source, options);
     let mut findings = Findings::new(source.clone());
     findings.list.extend(chapter.problems);
     let front = chapter

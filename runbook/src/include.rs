@@ -130,6 +130,8 @@ impl<'a> Includer<'a> {
                     let place =
                         locate(&findings.source, span, text, directive.start..directive.end);
                     findings.maybe_hinted(rule, place, message, hint);
+                    // It stays, so that nothing else is told of a text that would be empty without it.
+                    expanded.push_str(&text[directive.start..directive.end]);
                 }
             }
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::id::Id;
 
+mod books;
 mod rules;
 
 /// Files of the tests.

@@ -86,6 +86,12 @@ pub static RULES: &[RuleSpec] = &[
         "`background` stands without `detach`, `unless` and `retry`",
     ),
     rule_of("condition-changes", "a condition only reads"),
+    rule_of("own-undo", "`own` names an undo that the action has"),
+    RuleSpec {
+        name: "cleanup-without-undo",
+        severity: Severity::Warning,
+        what: "`cleanup` has something to do",
+    },
     // Results.
     rule_of(
         "unknown-field",
