@@ -2,6 +2,7 @@ use super::*;
 use crate::id::Id;
 
 mod books;
+mod properties;
 mod rules;
 
 /// Files of the tests.

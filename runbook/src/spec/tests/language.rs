@@ -194,8 +194,11 @@ fn fields_are(action: &ActionSpec, cell: &str) {
             || below.contains(name)
             || other.contains(name)
             || EXAMPLES.contains(&name.as_str());
-        let default = fields_of(action).iter().any(|field| field.default.contains(name.as_str()));
-        let example = default || name.starts_with('{') || (action.name == "package" && name == "name");
+        let default = fields_of(action)
+            .iter()
+            .any(|field| field.default.contains(name.as_str()));
+        let example =
+            default || name.starts_with('{') || (action.name == "package" && name == "name");
         assert!(
             known || example,
             "`{name}` of `{}` is not in the table",
