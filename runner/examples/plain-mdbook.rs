@@ -11,7 +11,10 @@ fn main() -> anyhow::Result<()> {
     let book = args.next().context("usage: plain-mdbook BOOK DEST")?;
     let dest = args.next().context("usage: plain-mdbook BOOK DEST")?;
     let text = std::fs::read_to_string(std::path::Path::new(&book).join("book.toml"))?;
-    let plain = text.split("[preprocessor.runbook]").next().unwrap_or_default();
+    let plain = text
+        .split("[preprocessor.runbook]")
+        .next()
+        .unwrap_or_default();
     let mut config: Config = plain.parse()?;
     config.set("build.build-dir", dest)?;
     MDBook::load_with_config(book, config)?.build()?;

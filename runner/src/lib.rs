@@ -2,12 +2,18 @@
 //!
 //! The leaves (`process`, `probe`, `redact`) know nothing of runbooks; what is built on them does. Nothing points up.
 
+pub mod action;
 pub mod execute;
 pub mod exit;
 pub mod history;
 pub mod journal;
+pub mod local;
+pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod redact;
 pub mod report;
+pub mod request;
+pub mod scope;
+pub mod secrets;
 pub mod sink;

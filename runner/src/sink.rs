@@ -8,14 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use runbook::event::Event;
 use runbook::id::Id;
 
-/// Which of a child's two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
+pub use crate::process::Stream;
 
 /// Takes the events of a run.
 pub trait Sink: Send {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use runbook::book::UnknownId;
 use runbook::event::StepFinished;
 use runbook::id::Id;
 use runbook::model::Vars;
@@ -170,13 +171,8 @@ pub struct RunResult {
 #[non_exhaustive]
 pub enum RunError {
     /// An ID that names nothing.
-    #[error("unknown id `{id}`")]
-    UnknownId {
-        /// As it was asked for.
-        id: String,
-        /// A similar one that exists.
-        similar: Option<String>,
-    },
+    #[error(transparent)]
+    UnknownId(UnknownId),
     /// There is nothing to run.
     #[error("no steps found{}", if .what.is_empty() { String::new() } else { format!(" in {}", .what) })]
     NoSteps {
@@ -217,7 +213,7 @@ impl RunError {
     /// The exit code that it means.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownId { .. } | Self::Rehearse { .. } | Self::Variable { .. } => exit::USAGE,
+            Self::UnknownId(_) | Self::Rehearse { .. } | Self::Variable { .. } => exit::USAGE,
             Self::NoSteps { .. } | Self::Cycle { .. } => exit::BOOK_INVALID,
             Self::Scratch { .. } => exit::UNAVAILABLE,
         }
@@ -226,9 +222,7 @@ impl RunError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownId { similar, .. } => {
-                similar.as_ref().map(|id| format!("did you mean `{id}`?"))
-            }
+            Self::UnknownId(unknown) => unknown.hint.clone(),
             Self::NoSteps { .. } => {
                 Some("a step is a fence with the word `runbook` in its first line".to_owned())
             }

@@ -1,0 +1,152 @@
+//! `background`: a server or a tunnel that stays up for the guide's later steps.
+
+use std::time::{Duration, Instant};
+
+use runbook::model::Condition;
+use runbook::result::Fields;
+
+use super::condition::{self, Held};
+use super::context::{Cx, Up};
+use super::job::Job;
+use super::judge::{Clock, judge};
+use super::outcome::Outcome;
+use crate::action::{Ended, Failure, Report, script};
+use crate::process::{Background, Exit, GRACE, Output, spawn_background};
+
+/// How often is looked whether it is ready.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Starts the script, and waits until the condition holds.
+pub(super) async fn start(
+    cx: &Cx,
+    job: &Job<'_>,
+    ready: &Condition,
+    clock: Clock,
+    deadline: Instant,
+) -> Result<Outcome, Box<Outcome>> {
+    if let Some(kept) = job.kept(cx) {
+        return judge(cx, job, kept, clock);
+    }
+    let text = job.script_text(cx)?;
+    let place = cx
+        .place()
+        .map_err(|error| Box::new(Outcome::failed(format!("no place to run in: {error}"))))?;
+    let call = script::Call {
+        language: job.action.name,
+        text: &text,
+        strict: job.strict,
+        directory: &place.directory,
+        environment: &place.environment,
+        env: &job.env,
+        limit: cx.timing.timeout,
+        lab: cx.is_lab(),
+    };
+    let mut record = job.record(cx);
+    if let Some(keep) = &mut record.keep {
+        keep.always = true;
+    }
+    let child = match spawn_background(&script::command(call), GRACE, record) {
+        Ok(child) => child,
+        Err(error) => return judge(cx, job, script::refused(call, &error), clock),
+    };
+    let outcome = wait(cx, ready, &child, deadline).await;
+    let mut outcome = match outcome {
+        // What it printed so far can be captured and expected; its exit code is not known.
+        Ok(()) => judge_output(cx, job, child.output(), clock)?,
+        Err(outcome) => *outcome,
+    };
+    outcome.command = Some(text);
+    if outcome.is_passed() {
+        cx.guide.state().backgrounds.push(Up { child });
+    } else if let Some(exit) = child.stop().await {
+        outcome.output = Some(exit.output.clone());
+    }
+    if cx.run.request.directory.is_some() {
+        outcome.artifacts.extend(job.artifact.clone());
+    }
+    Ok(outcome)
+}
+
+async fn wait(
+    cx: &Cx,
+    ready: &Condition,
+    child: &Background,
+    deadline: Instant,
+) -> Result<(), Box<Outcome>> {
+    loop {
+        let held = tokio::select! {
+            biased;
+            () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
+            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            held = condition::look(cx, "background", ready, deadline) => held,
+        };
+        let why = match held {
+            Held::Yes => return Ok(()),
+            Held::No(why) => why,
+            Held::Ended(outcome) if outcome.is_passed() || outcome.final_ => return Err(outcome),
+            Held::Ended(outcome) => outcome.message.unwrap_or_default(),
+        };
+        if Instant::now() + LOOK_EVERY > deadline {
+            let timeout = runbook::value::print_duration(cx.timing.timeout);
+            let message = format!("not ready within {timeout}: {why}");
+            return Err(Box::new(Outcome {
+                message: Some(message),
+                ..Outcome::new(runbook::outcome::State::TimedOut)
+            }));
+        }
+        tokio::select! {
+            biased;
+            () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
+            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// It ended before it was ready.
+fn ended(exit: Option<&Exit>) -> Outcome {
+    let code = exit
+        .and_then(Exit::code)
+        .map(|code| format!(" with exit code {code}"))
+        .unwrap_or_default();
+    let said = exit
+        .map(|exit| exit.output.both().text().into_owned())
+        .unwrap_or_default();
+    let last = said
+        .trim_end()
+        .lines()
+        .next_back()
+        .map(|line| format!(": {line}"))
+        .unwrap_or_default();
+    Outcome::failure(Failure::new(format!(
+        "ended{code} before it was ready{last}"
+    )))
+}
+
+fn judge_output(
+    cx: &Cx,
+    job: &Job<'_>,
+    output: Output,
+    clock: Clock,
+) -> Result<Outcome, Box<Outcome>> {
+    if job.expect.is_empty() && job.capture.is_empty() {
+        return Ok(Outcome {
+            output: Some(output),
+            ..Outcome::passed()
+        });
+    }
+    let mut fields = Fields::new();
+    fields.set("stdout", output.stdout.text().into_owned());
+    fields.set("stderr", output.stderr.text().into_owned());
+    fields.set("output", output.both().text().into_owned());
+    judge(
+        cx,
+        job,
+        Report {
+            fields,
+            output: Some(output),
+            ..Report::of(Ended::Done)
+        },
+        clock,
+    )
+}

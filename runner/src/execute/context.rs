@@ -1,0 +1,478 @@
+//! What the parts of a run share: the run itself, a guide of it, and a step (or an item of it) with its values.
+//!
+//! Holds and looks up; decides nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runbook::id::Id;
+use runbook::model::{Book, Guide, SecretSource, SecretUse, Step, StepRef, Target};
+use runbook::node::Node;
+use runbook::read;
+use runbook::source::Span;
+use runbook::template::{Scope, TemplateError};
+use serde_json::{Map, Value};
+
+use super::emit::Emitter;
+use super::locks::Locks;
+use super::outcome::Outcome;
+use super::results::{Done, Results};
+use super::undo::Undos;
+use crate::action::Failure;
+use crate::local::{Locals, Place};
+use crate::plan::{DueGuide, GuideMode, InBook as _, Plan, has_templates};
+use crate::probe::http::Http;
+use crate::process::{Background, Cancel, Redact};
+use crate::redact::Redactor;
+use crate::request::RunRequest;
+use crate::scope::Values;
+use crate::secrets::Secrets;
+
+/// The timeout of a step whose guide names none.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How often is looked again.
+const EVERY_DEFAULT: Duration = Duration::from_secs(5);
+
+/// A run.
+pub(super) struct Run {
+    pub(super) book: Arc<Book>,
+    pub(super) request: RunRequest,
+    pub(super) plan: Plan,
+    pub(super) values: Values,
+    pub(super) results: Results,
+    pub(super) emitter: Emitter,
+    pub(super) redactor: Redactor,
+    /// The same, as output of children passes it.
+    pub(super) redact: Arc<dyn Redact>,
+    pub(super) secrets: Secrets,
+    pub(super) locals: Locals,
+    pub(super) locks: Locks,
+    pub(super) undos: Undos,
+    pub(super) cancel: Cancel,
+    pub(super) identity: BTreeMap<String, String>,
+    /// Says what would be done and executes only what it takes to know that.
+    pub(super) planning: bool,
+    pub(super) tally: Mutex<super::tally::Tally>,
+    pub(super) planned: super::planned::Planned,
+    /// Asks over HTTP.
+    pub(super) http: Http,
+}
+
+/// A guide of a run.
+pub(super) struct GuideCx {
+    /// Index into the plan's guides.
+    pub(super) index: usize,
+    /// The scratch directory has to be a clone of the repository.
+    pub(super) clone: bool,
+    pub(super) state: Mutex<GuideState>,
+}
+
+/// What the steps of a guide leave for those below.
+#[derive(Default)]
+pub(super) struct GuideState {
+    /// The first step for which all below are blocked.
+    pub(super) blocks: Option<Id>,
+    /// The first step without which all below are skipped.
+    pub(super) hollow: Option<Id>,
+    /// Steps that were skipped because they would change something.
+    pub(super) would_change: Vec<StepRef>,
+    /// Children that stay up.
+    pub(super) backgrounds: Vec<Up>,
+    /// Why the lab has no clone of the repository.
+    pub(super) clone_error: Option<String>,
+}
+
+/// A child that stays up.
+pub(super) struct Up {
+    pub(super) child: Background,
+}
+
+impl Run {
+    pub(super) fn due_guide(&self, guide: &GuideCx) -> &DueGuide {
+        &self.plan.guides[guide.index]
+    }
+
+    /// Whether a step's result is one of this run, or of an earlier one.
+    pub(super) fn newest(&self, at: StepRef) -> Newest {
+        if let Some(place) = self.plan.place(at) {
+            return Newest::Here(self.results.get(place).cloned());
+        }
+        Newest::Earlier(
+            self.request
+                .earlier
+                .newest(&at.of(&self.book).id)
+                .map(Box::new),
+        )
+    }
+}
+
+/// The newest result of a step.
+pub(super) enum Newest {
+    /// Of this run; `None` when it has not ended (or the run was stopped before).
+    Here(Option<Arc<Done>>),
+    /// Of an earlier run.
+    Earlier(Option<Box<runbook::event::StepFinished>>),
+}
+
+impl GuideCx {
+    pub(super) fn new(index: usize, clone: bool) -> Self {
+        Self {
+            index,
+            clone,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, GuideState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An item of `each`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    /// What stands after `@`.
+    pub(super) name: String,
+    /// The names of `each` and their values.
+    pub(super) values: Vec<(String, Value)>,
+    /// Of `each: {on: …}`: the target.
+    pub(super) on: Option<String>,
+    /// Whether the items come from a capture.
+    pub(super) captured: bool,
+}
+
+/// A step, or an item of it, with its values.
+pub(super) struct Cx {
+    pub(super) run: Arc<Run>,
+    pub(super) guide: Arc<GuideCx>,
+    pub(super) at: StepRef,
+    pub(super) id: Id,
+    pub(super) item: Option<Item>,
+    pub(super) mode: GuideMode,
+    pub(super) scope: Scope,
+    pub(super) target: Target,
+    pub(super) target_text: String,
+    pub(super) timing: Timing,
+    /// `env` and `secrets`, once the step is equipped.
+    pub(super) env: Vec<(String, String)>,
+    pub(super) cancel: Cancel,
+    /// Whether it may see secrets, its own or captured ones.
+    pub(super) secretive: bool,
+    /// Set for what is executed inside another step or after the guides: nothing waits for it, no event is its own.
+    pub(super) inner: Option<&'static str>,
+}
+
+/// The durations of a step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timing {
+    pub(super) timeout: Duration,
+    pub(super) retry: Option<Duration>,
+    pub(super) every: Duration,
+    pub(super) hold: Option<Duration>,
+}
+
+impl Cx {
+    /// A step with its values, before its secrets are asked for.
+    pub(super) fn new(
+        run: &Arc<Run>,
+        guide: &Arc<GuideCx>,
+        at: StepRef,
+        item: Option<Item>,
+    ) -> Self {
+        let step = at.of(&run.book);
+        let id = item
+            .as_ref()
+            .map_or_else(|| step.id.clone(), |item| step.id.with_item(&item.name));
+        let mut cx = Self {
+            run: Arc::clone(run),
+            guide: Arc::clone(guide),
+            at,
+            id,
+            item,
+            mode: run.due_guide(guide).mode,
+            scope: Scope::new(),
+            target: Target::Local,
+            target_text: String::from("local"),
+            timing: Timing {
+                timeout: TIMEOUT_DEFAULT,
+                retry: None,
+                every: EVERY_DEFAULT,
+                hold: None,
+            },
+            env: Vec::new(),
+            cancel: run.cancel.clone(),
+            secretive: !step.uses.steps.is_empty() || !step.keys.secrets.is_empty(),
+            inner: None,
+        };
+        if cx.item.is_some() || has_templates(at.guide(&run.book), step) {
+            cx.fill_scope();
+        }
+        cx
+    }
+
+    pub(super) fn step(&self) -> &Step {
+        self.at.of(&self.run.book)
+    }
+
+    pub(super) fn book_guide(&self) -> &Guide {
+        self.at.guide(&self.run.book)
+    }
+
+    pub(super) fn is_lab(&self) -> bool {
+        self.run.request.is_lab()
+    }
+
+    /// Where local scripts of the guide run.
+    pub(super) fn place(&self) -> io::Result<Arc<Place>> {
+        self.run.locals.place(
+            self.at.guide,
+            self.run.due_guide(&self.guide).world,
+            self.guide.clone,
+        )
+    }
+
+    /// The folder of the chapter, to which `from` is relative.
+    pub(super) fn folder(&self) -> PathBuf {
+        let file = self.run.request.root.join(self.book_guide().source.path());
+        file.parent().map(PathBuf::from).unwrap_or(file)
+    }
+
+    fn fill_scope(&mut self) {
+        self.scope = self
+            .run
+            .values
+            .of(&self.run.book, self.at.guide)
+            .scope
+            .clone();
+        let mut steps: Map<String, Value> = Map::new();
+        let step = self.at.of(&self.run.book);
+        for used in step.uses.steps.iter().filter(|used| used.id != step.id) {
+            let Some(giver) = self
+                .run
+                .book
+                .step_ref(&used.id)
+                .filter(|_| !steps.contains_key(&used.key))
+            else {
+                continue;
+            };
+            let value = match self.run.newest(giver) {
+                Newest::Here(Some(done)) => {
+                    let item = self.item.as_ref().filter(|_| self.same_items(giver));
+                    item.and_then(|item| done.item(&item.name))
+                        .unwrap_or(&done)
+                        .value()
+                }
+                Newest::Earlier(Some(finished)) => earlier_value(&finished),
+                Newest::Here(None) | Newest::Earlier(None) => continue,
+            };
+            steps.insert(used.key.clone(), value);
+        }
+        if !steps.is_empty() {
+            self.scope.set("steps", Value::Object(steps));
+        }
+        if let Some(item) = &self.item {
+            for (name, value) in &item.values {
+                self.scope = if item.captured {
+                    self.scope.with_captured(name, value.clone())
+                } else {
+                    self.scope.with(name, value.clone())
+                };
+            }
+        }
+    }
+
+    /// Whether another step loops over the same items, so that its value is the item's.
+    fn same_items(&self, other: StepRef) -> bool {
+        let (ours, theirs) = (&self.step().keys.each, &other.of(&self.run.book).keys.each);
+        ours.len() == theirs.len()
+            && ours
+                .iter()
+                .zip(theirs)
+                .all(|((_, ours), (_, theirs))| ours.to_json() == theirs.to_json())
+    }
+
+    /// Makes this step's own captures known to what takes it back or repairs it.
+    pub(super) fn with_own(&mut self, captures: &Map<String, Value>) {
+        let Some(name) = self.step().id.step.clone() else {
+            return;
+        };
+        let mut steps = Map::new();
+        steps.insert(name, Value::Object(captures.clone()));
+        self.scope.set("steps", Value::Object(steps));
+    }
+
+    /// Finds out where the step runs and how long, and asks for its secrets.
+    ///
+    /// # Errors
+    ///
+    /// A template without a value, a secret that does not resolve.
+    pub(super) async fn equip(&mut self) -> Result<(), Box<Outcome>> {
+        let keys = &self.at.of(&self.run.book).keys;
+        if !keys.secrets.is_empty() {
+            let secrets = self.secrets(&keys.secrets).await?;
+            let by_name: Map<String, Value> = secrets
+                .iter()
+                .filter_map(|(_, name, value)| Some((name.clone()?, Value::String(value.clone()))))
+                .collect();
+            if !by_name.is_empty() {
+                self.scope.set("secret", Value::Object(by_name));
+            }
+            self.env
+                .extend(secrets.into_iter().map(|(env, _, value)| (env, value)));
+        }
+        self.set_target()?;
+        self.timing = self.times()?;
+        // `env` first: a secret of the same name wins.
+        let written = self.env_of(&self.at.of(&self.run.book).keys.env)?;
+        self.env.splice(0..0, written);
+        Ok(())
+    }
+
+    /// The values of secrets: environment variable, name in the inventory, value.
+    pub(super) async fn secrets(
+        &self,
+        uses: &[SecretUse],
+    ) -> Result<Vec<(String, Option<String>, String)>, Box<Outcome>> {
+        let mut found = Vec::with_capacity(uses.len());
+        for used in uses {
+            match &used.source {
+                SecretSource::Named(name) => {
+                    let value = self.run.secrets.get(name, &self.cancel).await;
+                    let value = value.map_err(|error| {
+                        if error.stopped {
+                            Box::new(Outcome::aborted())
+                        } else {
+                            Box::new(wrong(error.to_string()))
+                        }
+                    })?;
+                    found.push((used.env.clone(), Some(name.clone()), value.to_string()));
+                }
+                SecretSource::Captured(path) => {
+                    let value = self
+                        .scope
+                        .evaluate(path)
+                        .map_err(|error| self.template(used.span, &error))?;
+                    let value = value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned);
+                    found.push((used.env.clone(), None, value));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Environment variables, rendered.
+    pub(super) fn env_of(
+        &self,
+        written: &[(String, Node)],
+    ) -> Result<Vec<(String, String)>, Box<Outcome>> {
+        let mut env = Vec::with_capacity(written.len());
+        for (name, node) in written {
+            let text = read::text(&self.render(node)?).map_err(|error| self.read(&error))?;
+            env.push((name.clone(), text));
+        }
+        Ok(env)
+    }
+
+    fn set_target(&mut self) -> Result<(), Box<Outcome>> {
+        let on = self.item.as_ref().and_then(|item| item.on.clone());
+        let text = match on {
+            Some(on) => on,
+            None => {
+                read::text(&self.render(&self.step().target)?).map_err(|error| self.read(&error))?
+            }
+        };
+        let node = Node::text(self.step().span, text.clone());
+        self.target = read::target(&node).map_err(|error| self.read(&error))?;
+        self.target_text = text;
+        Ok(())
+    }
+
+    fn times(&self) -> Result<Timing, Box<Outcome>> {
+        let keys = &self.step().keys;
+        let duration = |node: &Option<Node>| match node {
+            Some(node) => read::duration(&self.render(node)?)
+                .map(Some)
+                .map_err(|error| self.read(&error)),
+            None => Ok(None),
+        };
+        let own = self
+            .step()
+            .action
+            .timeout
+            .and_then(|text| runbook::value::duration(text).ok());
+        let timeout = match duration(&keys.timeout)? {
+            Some(timeout) => timeout,
+            None => match own {
+                Some(own) => own,
+                None => duration(&self.book_guide().front.timeout)?.unwrap_or(TIMEOUT_DEFAULT),
+            },
+        };
+        Ok(Timing {
+            timeout,
+            retry: duration(&keys.retry_for)?,
+            every: duration(&keys.retry_every)?.unwrap_or(EVERY_DEFAULT),
+            hold: duration(&keys.hold)?,
+        })
+    }
+
+    /// Renders a node.
+    ///
+    /// # Errors
+    ///
+    /// A template without a value, as an outcome with its place.
+    pub(super) fn render(&self, node: &Node) -> Result<Node, Box<Outcome>> {
+        self.scope
+            .render(node)
+            .map_err(|(span, error)| self.template(span, &error))
+    }
+
+    /// The outcome of a template that has no value.
+    pub(super) fn template(&self, span: Span, error: &TemplateError) -> Box<Outcome> {
+        let failure =
+            Failure::new(format!("{}: {error}", self.at_line(span))).hint(error.hint.clone());
+        Box::new(Outcome::wrong(failure))
+    }
+
+    /// The outcome of a value that is not what its key wants.
+    pub(super) fn read(&self, error: &read::ReadError) -> Box<Outcome> {
+        let failure =
+            Failure::new(format!("{}: {error}", self.at_line(error.span))).hint(error.hint.clone());
+        Box::new(Outcome::wrong(failure))
+    }
+
+    /// Where something stands, for a message.
+    pub(super) fn at_line(&self, span: Span) -> String {
+        let source = &self.book_guide().source;
+        format!("{}:{}", source.path(), source.position(span.start).line)
+    }
+}
+
+fn wrong(message: String) -> Outcome {
+    Outcome::wrong(Failure::new(message))
+}
+
+/// What `steps.ID` is by the result of an earlier run.
+fn earlier_value(finished: &runbook::event::StepFinished) -> Value {
+    let mut value: Map<String, Value> = finished
+        .captures
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    value.insert("state".into(), finished.state.as_str().into());
+    value.insert("changed".into(), finished.changed.into());
+    value.insert(
+        "duration".into(),
+        (finished.duration_ms as f64 / 1000.0).into(),
+    );
+    Value::Object(value)
+}
+
+/// The target's text, as far as it is known before it is rendered.
+pub(super) fn target_text(step: &Step) -> String {
+    step.target.as_text().unwrap_or_default().to_owned()
+}

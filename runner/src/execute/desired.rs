@@ -1,0 +1,445 @@
+//! Actions that describe a state: compare, change where it differs, read back, take back.
+//!
+//! The bridge from a step's keys to the typed wishes of [`crate::action`]; the order of things is the engine's.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use runbook::outcome::State;
+use runbook::read::Args;
+use runbook::result::Fields;
+use serde_json::json;
+
+use super::context::Cx;
+use super::job::Job;
+use super::judge::{Clock, ended, judge};
+use super::outcome::Outcome;
+use crate::action::{Ended, Failure, Report, file, git, line};
+use crate::local::Place;
+
+/// A wish, by its action.
+pub(super) enum Wish {
+    File(file::Wish),
+    Line(LineWish),
+    Git(Box<git::Wish>, Box<git::Repository>),
+}
+
+/// A wish for a line of a file.
+pub(super) struct LineWish {
+    path: PathBuf,
+    line: line::Wish,
+    create: bool,
+    backup: bool,
+}
+
+/// A wish compared with what is there.
+pub(super) struct Compared {
+    /// What differs, for people; `None` when all is as wished.
+    pub(super) diff: Option<String>,
+    /// The fields of the result.
+    pub(super) fields: Fields,
+    found: Found,
+}
+
+enum Found {
+    File(file::Wish, file::Found),
+    Git(git::Comparison),
+}
+
+/// What a change is taken back from.
+#[derive(Debug, Clone)]
+pub(super) enum Former {
+    File(file::Former),
+    Git(git::Former),
+}
+
+impl Wish {
+    /// Reads the wish of a job.
+    ///
+    /// # Errors
+    ///
+    /// A value that is not what its key wants, or a place that the lab does not let be changed.
+    pub(super) fn read(cx: &Cx, job: &Job<'_>, deadline: Instant) -> Result<Self, Box<Outcome>> {
+        let rendered = job.rendered(cx)?;
+        let args = Args::new(job.action, &rendered).map_err(|error| cx.read(&error))?;
+        let place = cx
+            .place()
+            .map_err(|error| unavailable(format!("no place to run in: {error}")))?;
+        let wish = match job.action.name {
+            "file" => file_wish(cx, &args, &place)?,
+            "line" => line_wish(cx, &args, &place)?,
+            "git" => return git_wish(cx, &args, &place, deadline),
+            other => return Err(failed(format!("`{other}` is not available"))),
+        };
+        let path = wish.path();
+        if place.may_change(path) {
+            return Ok(wish);
+        }
+        let reason = format!(
+            "the lab changes nothing outside its scratch directory: `{}`",
+            path.display()
+        );
+        Err(ended(Report::of(Ended::Kept(reason))))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::File(wish) => &wish.path,
+            Self::Line(wish) => &wish.path,
+            Self::Git(_, repository) => &repository.root,
+        }
+    }
+
+    /// What nobody else may touch meanwhile.
+    pub(super) fn lock(&self) -> String {
+        match self {
+            Self::File(_) | Self::Line(_) => format!("file {}", self.path().display()),
+            Self::Git(..) => format!("git {}", self.path().display()),
+        }
+    }
+
+    /// Compares; changes nothing.
+    pub(super) async fn compare(&self) -> Result<Compared, Box<Outcome>> {
+        match self {
+            Self::File(wish) => compare_file(wish.clone()),
+            Self::Line(wish) => compare_line(wish),
+            Self::Git(wish, repository) => {
+                let found = repository.compare(wish).await.map_err(git_failed)?;
+                let mut fields = Fields::new();
+                if let Some(revision) = &found.revision {
+                    fields.set("revision", revision.clone());
+                }
+                fields.set("state", if found.clean { "clean" } else { "differs" });
+                fields.set("diff", found.work.clone());
+                Ok(Compared {
+                    diff: found.diff.clone(),
+                    fields,
+                    found: Found::Git(found),
+                })
+            }
+        }
+    }
+
+    /// How a change is taken back, as far as it is known before it begins.
+    pub(super) fn former(&self, compared: &Compared) -> Former {
+        match (&compared.found, self) {
+            (Found::File(wish, found), _) => Former::File(file::Former {
+                path: wish.path.clone(),
+                found: found.clone(),
+                made: None,
+                backup: None,
+            }),
+            (Found::Git(_), Self::Git(wish, _)) => Former::Git(git_former(&wish.path)),
+            (Found::Git(_), _) => Former::Git(git_former("")),
+        }
+    }
+
+    /// Changes what differs. What has to be taken back is in `former`, also when it fails.
+    pub(super) async fn change(
+        &self,
+        compared: &Compared,
+        former: &mut Former,
+    ) -> Result<(), Box<Outcome>> {
+        match (&compared.found, self) {
+            (Found::File(wish, found), _) => {
+                *former = Former::File(file::change(wish, found).map_err(file_failed)?);
+                Ok(())
+            }
+            (Found::Git(found), Self::Git(wish, repository)) => {
+                let mut git = git_former(&wish.path);
+                let result = repository
+                    .change(wish, found, &mut git)
+                    .await
+                    .map_err(git_failed);
+                *former = Former::Git(git);
+                result
+            }
+            (Found::Git(_), _) => Err(failed("a comparison of another action")),
+        }
+    }
+
+    /// Takes a change back.
+    pub(super) async fn restore(&self, former: &Former) -> Result<(), String> {
+        match (former, self) {
+            (Former::File(former), _) => file::restore(former).map_err(|error| error.to_string()),
+            (Former::Git(former), Self::Git(_, repository)) => repository
+                .restore(former)
+                .await
+                .map_err(|error| error.to_string()),
+            (Former::Git(_), _) => Err("a change of another action".into()),
+        }
+    }
+}
+
+impl Former {
+    /// One line for people.
+    pub(super) fn summary(&self) -> String {
+        match self {
+            Self::File(former) => {
+                let path = former.path.display();
+                match former.found {
+                    file::Found::Absent => format!("remove `{path}`"),
+                    file::Found::File(..) => format!("put the former content of `{path}` back"),
+                    file::Found::Directory(..) => format!("put directory `{path}` back as it was"),
+                }
+            }
+            Self::Git(former) => format!("commit the former content of `{}`", former.path),
+        }
+    }
+
+    /// What another process needs to do it, without contents: those lie in `kept`, relative to the run's directory.
+    pub(super) fn data(&self, kept: Option<&str>) -> serde_json::Value {
+        match self {
+            Self::File(former) => {
+                let was = match &former.found {
+                    file::Found::Absent => json!({"is": "absent"}),
+                    file::Found::File(content, owned) => json!({
+                        "is": "file", "bytes": content.len(), "content": kept,
+                        "mode": format!("{:04o}", owned.mode), "uid": owned.uid, "gid": owned.gid,
+                    }),
+                    file::Found::Directory(_, owned) => json!({
+                        "is": "directory", "mode": format!("{:04o}", owned.mode), "uid": owned.uid, "gid": owned.gid,
+                    }),
+                };
+                json!({"action": "file", "path": former.path, "was": was})
+            }
+            Self::Git(former) => json!({"action": "git", "path": former.path}),
+        }
+    }
+
+    /// The content that another process needs.
+    pub(super) fn content(&self) -> Option<&[u8]> {
+        match self {
+            Self::File(file::Former {
+                found: file::Found::File(content, _),
+                ..
+            }) => Some(content),
+            _ => None,
+        }
+    }
+}
+
+/// Compares and judges; a difference is `drifted`.
+pub(super) async fn observe(
+    cx: &Cx,
+    job: &Job<'_>,
+    clock: Clock,
+    deadline: Instant,
+) -> Result<Outcome, Box<Outcome>> {
+    let wish = Wish::read(cx, job, deadline)?;
+    let _lock = cx.run.locks.hold(wish.lock()).await;
+    let compared = wish.compare().await?;
+    match compared.diff {
+        Some(diff) => Ok(Outcome {
+            diff: Some(diff),
+            ..Outcome::new(State::Drifted)
+        }),
+        None => judge(
+            cx,
+            job,
+            Report {
+                fields: compared.fields,
+                ..Report::of(Ended::Done)
+            },
+            clock,
+        ),
+    }
+}
+
+fn compare_file(wish: file::Wish) -> Result<Compared, Box<Outcome>> {
+    let comparison = file::compare(&wish).map_err(file_failed)?;
+    let mut fields = Fields::new();
+    fields.set(
+        "state",
+        match comparison.found {
+            file::Found::Absent => "absent",
+            file::Found::File(..) => "present",
+            file::Found::Directory(..) => "directory",
+        },
+    );
+    Ok(Compared {
+        diff: comparison.diff,
+        fields,
+        found: Found::File(wish, comparison.found),
+    })
+}
+
+fn compare_line(wish: &LineWish) -> Result<Compared, Box<Outcome>> {
+    let found = file::look(&wish.path).map_err(file_failed)?;
+    let content = match &found {
+        file::Found::File(content, _) => match std::str::from_utf8(content) {
+            Ok(text) => text,
+            Err(_) => return Err(failed(format!("`{}` is not UTF-8", wish.path.display()))),
+        },
+        file::Found::Absent if wish.create || !wish.line.present => "",
+        file::Found::Absent => {
+            let failure = Failure::new(format!("`{}` is not there", wish.path.display()));
+            let failure = failure.hint(Some("say `create: true` to make it"));
+            return Err(Box::new(Outcome::failure(failure)));
+        }
+        file::Found::Directory(..) => {
+            return Err(failed(format!("`{}` is a directory", wish.path.display())));
+        }
+    };
+    let wished = line::apply(content, &wish.line);
+    let same = wished == content;
+    let absent = found == file::Found::Absent && same;
+    let state = if absent {
+        file::State::Absent
+    } else {
+        file::State::Present(Some(wished.into_bytes()))
+    };
+    let file = file::Wish {
+        path: wish.path.clone(),
+        state,
+        mode: None,
+        owner: None,
+        group: None,
+        backup: wish.backup,
+    };
+    let mut compared = compare_file(file)?;
+    compared.fields.set(
+        "state",
+        if same == wish.line.present {
+            "present"
+        } else {
+            "absent"
+        },
+    );
+    Ok(compared)
+}
+
+fn file_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish, Box<Outcome>> {
+    let read = |error| cx.read(&error);
+    let state = args.opt_text("state").map_err(read)?;
+    let state = match state.as_deref() {
+        Some("absent") => file::State::Absent,
+        Some("directory") => file::State::Directory,
+        _ => file::State::Present(content(cx, args)?),
+    };
+    let mode = args.opt_text("mode").map_err(read)?;
+    let mode = match mode.as_deref().map(|mode| u32::from_str_radix(mode, 8)) {
+        Some(Ok(mode)) if mode <= 0o7777 => Some(mode),
+        Some(_) => return Err(failed("`mode` is four octal digits: `\"0644\"`")),
+        None => None,
+    };
+    Ok(Wish::File(file::Wish {
+        path: place.path(&args.text("path").map_err(read)?),
+        state,
+        mode,
+        owner: args.opt_text("owner").map_err(read)?,
+        group: args.opt_text("group").map_err(read)?,
+        backup: args.bool("backup", true).map_err(read)?,
+    }))
+}
+
+fn line_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish, Box<Outcome>> {
+    let read = |error| cx.read(&error);
+    let matching = args
+        .get("match")
+        .map(runbook::read::regex)
+        .transpose()
+        .map_err(read)?;
+    let line = line::Wish {
+        line: args.text("line").map_err(read)?,
+        matching,
+        present: args.opt_text("state").map_err(read)?.as_deref() != Some("absent"),
+    };
+    if line.line.contains('\n') {
+        return Err(failed("`line` is one line"));
+    }
+    Ok(Wish::Line(LineWish {
+        path: place.path(&args.text("path").map_err(read)?),
+        line,
+        create: args.bool("create", false).map_err(read)?,
+        backup: args.bool("backup", true).map_err(read)?,
+    }))
+}
+
+fn git_wish(
+    cx: &Cx,
+    args: &Args<'_>,
+    place: &Place,
+    deadline: Instant,
+) -> Result<Wish, Box<Outcome>> {
+    let read = |error| cx.read(&error);
+    let content = content(cx, args)?;
+    if let Some(error) = &cx.guide.state().clone_error {
+        return Err(unavailable(format!(
+            "the lab has no clone of the repository: {error}"
+        )));
+    }
+    let wish = git::Wish {
+        path: args.text("path").map_err(read)?,
+        content,
+        commit: args.opt_text("commit").map_err(read)?,
+        push: args.bool("push", false).map_err(read)?,
+        revision: args.opt_text("revision").map_err(read)?,
+    };
+    let repository = git::Repository {
+        root: place.directory.clone(),
+        environment: place.git_environment(),
+        deadline,
+        cancel: cx.cancel.clone(),
+    };
+    Ok(Wish::Git(Box::new(wish), Box::new(repository)))
+}
+
+/// `content`, or what the file of `from` holds.
+fn content(cx: &Cx, args: &Args<'_>) -> Result<Option<Vec<u8>>, Box<Outcome>> {
+    let read = |error| cx.read(&error);
+    if let Some(content) = args.opt_text("content").map_err(read)? {
+        return Ok(Some(content.into_bytes()));
+    }
+    let Some(from) = args.opt_text("from").map_err(read)? else {
+        return Ok(None);
+    };
+    let path = cx.folder().join(&from);
+    let inside = match (
+        path.canonicalize(),
+        cx.run.locals.repository().canonicalize(),
+    ) {
+        (Ok(path), Ok(repository)) => path.starts_with(repository),
+        _ => false,
+    };
+    match file::look(&path) {
+        Ok(file::Found::File(content, _)) if inside => Ok(Some(content)),
+        Ok(_) => Err(failed(format!(
+            "`from`: `{from}` is no file of the repository"
+        ))),
+        Err(error) => Err(file_failed(error)),
+    }
+}
+
+fn git_former(path: &str) -> git::Former {
+    git::Former {
+        path: path.to_owned(),
+        file: None,
+        committed: None,
+        pushed: false,
+    }
+}
+
+fn file_failed(error: file::FileError) -> Box<Outcome> {
+    let failure = Failure::new(error.to_string()).hint(error.hint());
+    Box::new(Outcome::failure(failure))
+}
+
+fn git_failed(error: git::GitError) -> Box<Outcome> {
+    use crate::process::ProcessError;
+    match error {
+        git::GitError::File(error) => file_failed(error),
+        git::GitError::Stopped => Box::new(Outcome::aborted()),
+        git::GitError::TimedOut { .. } => ended(Report::of(Ended::TimedOut(error.to_string()))),
+        git::GitError::Process(ProcessError::NotFound { .. }) => unavailable(error.to_string()),
+        _ => failed(error.to_string()),
+    }
+}
+
+fn failed(message: impl Into<String>) -> Box<Outcome> {
+    Box::new(Outcome::failed(message))
+}
+
+fn unavailable(message: String) -> Box<Outcome> {
+    ended(Report::of(Ended::Unavailable(Failure::new(message))))
+}

@@ -1,0 +1,262 @@
+//! Probes from this machine: `http`, `tcp`, `dns`, `tls`. From a step's keys to a request, from an answer to its fields.
+//!
+//! In the lab a probe of an inventory machine never leaves for the real one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use runbook::read::Args;
+use runbook::result::Fields;
+use serde_json::{Map, Value};
+
+use super::context::Cx;
+use super::outcome::Outcome;
+use crate::action::{Ended, Failure, Report};
+use crate::local::Place;
+use crate::probe::{Certificate, ProbeError, dns, http, tcp, tls};
+
+type Read<T> = Result<T, Box<Outcome>>;
+
+/// A question that is ready to be asked.
+enum Question {
+    Http(Box<http::Request>),
+    Tcp(tcp::Request),
+    Dns(dns::Request),
+    Tls(tls::Request),
+}
+
+/// Executes a probe.
+///
+/// # Errors
+///
+/// A value that is not what its key wants.
+pub(super) async fn perform(cx: &Cx, name: &str, args: &Args<'_>, left: Duration) -> Read<Report> {
+    let place = match cx.place() {
+        Ok(place) => place,
+        Err(error) => {
+            return Ok(Report::of(Ended::Unavailable(Failure::new(format!(
+                "no place to run in: {error}"
+            )))));
+        }
+    };
+    let question = match name {
+        "http" => Question::Http(Box::new(http_request(cx, args, &place)?)),
+        "tcp" => Question::Tcp(tcp::Request {
+            host: text(cx, args, "host")?,
+            port: port(cx, args, None)?,
+        }),
+        "dns" => Question::Dns(dns_request(cx, args)?),
+        "tls" => Question::Tls(tls::Request {
+            host: text(cx, args, "host")?,
+            port: port(cx, args, Some(443))?,
+            server_name: opt(cx, args, "server-name")?,
+            ca: ca(cx, args, &place)?,
+        }),
+        other => return Ok(Report::failed(format!("`{other}` is not available"))),
+    };
+    let command = question.summary();
+    if cx.is_lab()
+        && let Some(name) = question
+            .hosts()
+            .iter()
+            .find_map(|host| cx.run.locals.foreign.host(host))
+    {
+        let reason = format!("the lab serves nothing at `{name}`");
+        return Ok(Report::of(Ended::Kept(reason)).command(command));
+    }
+    let report = tokio::select! {
+        biased;
+        () = cx.cancel.stopped() => Report::of(Ended::Aborted),
+        report = question.ask(cx, left) => report,
+    };
+    Ok(report.command(command))
+}
+
+impl Question {
+    /// What people read.
+    fn summary(&self) -> String {
+        match self {
+            Self::Http(request) => {
+                format!(
+                    "{} {}",
+                    if request.method.is_empty() {
+                        "GET"
+                    } else {
+                        &request.method
+                    },
+                    request.url
+                )
+            }
+            Self::Tcp(request) => format!("tcp {}:{}", request.host, request.port),
+            Self::Dns(request) => {
+                format!("dns {} {} @{}", request.name, request.kind, request.server)
+            }
+            Self::Tls(request) => format!("tls {}:{}", request.host, request.port),
+        }
+    }
+
+    /// The hosts that would be reached.
+    fn hosts(&self) -> Vec<String> {
+        match self {
+            Self::Http(request) => {
+                let named = reqwest::Url::parse(&request.url)
+                    .ok()
+                    .and_then(|url| url.host_str().map(str::to_owned));
+                named
+                    .into_iter()
+                    .chain(
+                        request
+                            .resolve
+                            .iter()
+                            .map(|(_, address)| bare(address).to_owned()),
+                    )
+                    .collect()
+            }
+            Self::Tcp(request) => vec![request.host.clone()],
+            Self::Dns(request) => vec![request.name.clone(), bare(&request.server).to_owned()],
+            Self::Tls(request) => vec![request.host.clone()],
+        }
+    }
+
+    async fn ask(&self, cx: &Cx, left: Duration) -> Report {
+        let answer = match self {
+            Self::Http(request) => cx.run.http.probe(request, left).await.map(http_answer),
+            Self::Tcp(request) => tcp::probe(request, left).await.map(|answer| {
+                let mut fields = Fields::new();
+                fields.set("open", answer.open);
+                Report {
+                    note: answer.reason.filter(|_| !answer.open),
+                    ..done(fields)
+                }
+            }),
+            Self::Dns(request) => dns::probe(request, left).await.map(|answer| {
+                let mut fields = Fields::new();
+                fields.set("answer", answer.answer);
+                fields.set("status", answer.status);
+                done(fields)
+            }),
+            Self::Tls(request) => tls::probe(request, left).await.map(|answer| {
+                let mut fields = Fields::new();
+                fields.set("certificate", certificate(&answer.certificate));
+                Report {
+                    note: answer.reason.map(|reason| format!("not trusted: {reason}")),
+                    ..done(fields)
+                }
+            }),
+        };
+        answer.unwrap_or_else(|error| failed(&error))
+    }
+}
+
+fn done(fields: Fields) -> Report {
+    Report {
+        fields,
+        ..Report::of(Ended::Done)
+    }
+}
+
+fn http_answer(answer: http::Answer) -> Report {
+    let mut fields = Fields::new();
+    fields.set("status", answer.status);
+    let header: Map<String, Value> = answer
+        .header
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    fields.set("header", header);
+    fields.set("body", answer.body);
+    if let Some(found) = &answer.certificate {
+        fields.set("certificate", certificate(found));
+    }
+    Report {
+        cut: if answer.is_cut {
+            &["body", "json"]
+        } else {
+            &[]
+        },
+        ..done(fields)
+    }
+}
+
+fn certificate(certificate: &Certificate) -> Value {
+    // Texts, a list of them and a bool are always JSON.
+    serde_json::to_value(certificate).unwrap_or(Value::Null)
+}
+
+/// A probe that is refused has failed; only the time and what cannot be asked are told apart.
+fn failed(error: &ProbeError) -> Report {
+    if error.is_timeout() {
+        return Report::of(Ended::TimedOut(error.to_string()));
+    }
+    let wrong = matches!(error, ProbeError::Invalid { .. } | ProbeError::Ca { .. });
+    Report::of(Ended::Failed(Failure {
+        refused: wrong,
+        ..Failure::new(error.to_string())
+    }))
+}
+
+fn http_request(cx: &Cx, args: &Args<'_>, place: &Place) -> Read<http::Request> {
+    let read = |error| cx.read(&error);
+    let body = if let Some(json) = args.any("json") {
+        http::Body::Json(json)
+    } else if args.has("form") {
+        http::Body::Form(args.map("form").map_err(read)?)
+    } else {
+        opt(cx, args, "body")?.map_or(http::Body::None, http::Body::Text)
+    };
+    Ok(http::Request {
+        url: text(cx, args, "url")?,
+        method: opt(cx, args, "method")?.unwrap_or_default(),
+        headers: args.map("headers").map_err(read)?,
+        query: args.map("query").map_err(read)?,
+        body,
+        insecure: args.bool("insecure", false).map_err(read)?,
+        ca: ca(cx, args, place)?,
+        follow: args.bool("follow", false).map_err(read)?,
+        resolve: args.map("resolve").map_err(read)?,
+    })
+}
+
+fn dns_request(cx: &Cx, args: &Args<'_>) -> Read<dns::Request> {
+    Ok(dns::Request {
+        name: text(cx, args, "name")?,
+        kind: opt(cx, args, "type")?.unwrap_or_else(|| "A".into()),
+        server: opt(cx, args, "server")?.unwrap_or_else(|| "system".into()),
+    })
+}
+
+fn text(cx: &Cx, args: &Args<'_>, field: &str) -> Read<String> {
+    args.text(field).map_err(|error| cx.read(&error))
+}
+
+fn opt(cx: &Cx, args: &Args<'_>, field: &str) -> Read<Option<String>> {
+    args.opt_text(field).map_err(|error| cx.read(&error))
+}
+
+fn port(cx: &Cx, args: &Args<'_>, default: Option<u16>) -> Read<u16> {
+    let port = match default {
+        Some(default) => args
+            .opt_int("port")
+            .map_err(|error| cx.read(&error))?
+            .unwrap_or(default.into()),
+        None => args.int("port").map_err(|error| cx.read(&error))?,
+    };
+    u16::try_from(port)
+        .map_err(|_| Box::new(Outcome::failed(format!("`port`: `{port}` is not a port"))))
+}
+
+/// Relative to where scripts start, so that what a step made can be used.
+fn ca(cx: &Cx, args: &Args<'_>, place: &Place) -> Read<Option<PathBuf>> {
+    Ok(opt(cx, args, "ca")?.map(|ca| place.path(&ca)))
+}
+
+/// A host without its port.
+fn bare(address: &str) -> &str {
+    if let Some(rest) = address.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    match address.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') => host,
+        _ => address,
+    }
+}

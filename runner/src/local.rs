@@ -1,0 +1,295 @@
+//! The place of what runs on `local`: where it starts, what its environment is, and what the lab keeps from it.
+//!
+//! On a real profile scripts start in the repository's root. In the lab each guide has a scratch directory with a home of its
+//! own, removed when the run ends, and is kept from the real homelab: no agent, no configuration of the user's, `ssh`, `scp`
+//! and `kubectl` that know the lab only. Runs nothing but `git`, for a scratch directory that has to be a clone.
+
+mod foreign;
+mod kubeconfig;
+mod shims;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runbook::model::Book;
+use tempfile::TempDir;
+
+pub use foreign::Foreign;
+
+use crate::request::{RunError, RunRequest};
+
+/// Where programs are looked for when the runner's own environment has no `PATH`.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The local places of a run.
+pub struct Locals {
+    /// Everything that this run makes; removed with it.
+    scratch: TempDir,
+    lab: bool,
+    repository: PathBuf,
+    root: PathBuf,
+    /// `PATH`, `LANG`, `TERM`, `RUNBOOK_BOOK`, `RUNBOOK_RUN`, `KUBECONFIG`.
+    environment: Vec<(OsString, OsString)>,
+    home: OsString,
+    /// What a script of the lab must not name.
+    pub foreign: Foreign,
+    places: Mutex<HashMap<usize, Arc<Place>>>,
+}
+
+/// Where the local steps of a guide run.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory in which scripts start and to which paths are relative.
+    pub directory: PathBuf,
+    /// The environment of every script.
+    pub environment: Vec<(OsString, OsString)>,
+    /// In the lab: changes are made below this directory only.
+    pub scratch: Option<PathBuf>,
+    /// In the lab: where the lab's own git repository lies, once a step needs it.
+    pub origin: Option<PathBuf>,
+}
+
+impl Locals {
+    /// Prepares the local places of a run.
+    ///
+    /// # Errors
+    ///
+    /// When the directory for temporary files cannot be written.
+    pub fn new(book: &Book, request: &RunRequest) -> Result<Self, RunError> {
+        let parent = std::env::temp_dir();
+        let failed = |error: io::Error| RunError::Scratch {
+            path: parent.display().to_string(),
+            why: error.to_string(),
+        };
+        let scratch = tempfile::Builder::new()
+            .prefix("runbook-")
+            .tempdir_in(&parent)
+            .map_err(failed)?;
+        let kubeconfig = kubeconfig::write(scratch.path(), book, request).map_err(failed)?;
+        let mut path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        if request.is_lab() {
+            let programs = shims::write(scratch.path(), &path, &kubeconfig).map_err(failed)?;
+            let mut joined = programs.into_os_string();
+            joined.push(":");
+            joined.push(path);
+            path = joined;
+        }
+        let environment = vec![
+            ("PATH".into(), path),
+            ("LANG".into(), "C.UTF-8".into()),
+            ("TERM".into(), "dumb".into()),
+            ("RUNBOOK_BOOK".into(), request.root.clone().into_os_string()),
+            ("RUNBOOK_RUN".into(), request.run.clone().into()),
+            ("KUBECONFIG".into(), kubeconfig),
+        ];
+        Ok(Self {
+            scratch,
+            lab: request.is_lab(),
+            repository: request.repository.clone(),
+            root: request.root.clone(),
+            environment,
+            home: std::env::home_dir()
+                .unwrap_or_else(|| PathBuf::from("/"))
+                .into_os_string(),
+            foreign: if request.is_lab() {
+                Foreign::of(book)
+            } else {
+                Foreign::default()
+            },
+            places: Mutex::default(),
+        })
+    }
+
+    /// The book's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The repository, the real one.
+    pub fn repository(&self) -> &Path {
+        &self.repository
+    }
+
+    /// The place of a guide's local steps, made when it is first asked for; `clone`: as a clone of the repository.
+    ///
+    /// # Errors
+    ///
+    /// When the scratch directory cannot be made.
+    pub fn place(&self, guide: usize, world: u32, clone: bool) -> io::Result<Arc<Place>> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(&guide) {
+            return Ok(Arc::clone(place));
+        }
+        let place = if self.lab {
+            self.scratch_place(guide, world, clone)?
+        } else {
+            self.real_place()
+        };
+        let place = Arc::new(place);
+        places.insert(guide, Arc::clone(&place));
+        Ok(place)
+    }
+
+    fn real_place(&self) -> Place {
+        let directory = self.repository.clone();
+        Place {
+            directory,
+            environment: self.environment(self.home.clone()),
+            scratch: None,
+            origin: None,
+        }
+    }
+
+    fn scratch_place(&self, guide: usize, world: u32, clone: bool) -> io::Result<Place> {
+        let own = self.scratch.path().join(format!("guide-{guide}"));
+        let (home, directory) = (own.join("home"), own.join("work"));
+        fs::create_dir_all(&home)?;
+        fs::create_dir_all(&directory)?;
+        // Compared with paths that were followed to their end.
+        let directory = directory.canonicalize()?;
+        let origin = clone.then(|| self.scratch.path().join(format!("origin-{world}.git")));
+        let environment = self.environment(home.into_os_string());
+        Ok(Place {
+            scratch: Some(directory.clone()),
+            directory,
+            environment,
+            origin,
+        })
+    }
+
+    fn environment(&self, home: OsString) -> Vec<(OsString, OsString)> {
+        let mut environment = self.environment.clone();
+        environment.push(("HOME".into(), home));
+        environment
+    }
+
+    /// Forgets a guide's place when the guide has ended, and removes what it made.
+    pub fn leave(&self, guide: usize) {
+        let place = self
+            .places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&guide);
+        if place.is_some_and(|place| place.scratch.is_some()) {
+            // What is left here goes with the whole directory at the end of the run.
+            let _ = fs::remove_dir_all(self.scratch.path().join(format!("guide-{guide}")));
+        }
+    }
+}
+
+impl Drop for Locals {
+    fn drop(&mut self) {
+        // What a script made unwritable would keep its directory from being removed.
+        make_writable(self.scratch.path());
+    }
+}
+
+/// Makes every directory below writable for us; what cannot be stays.
+fn make_writable(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
+            make_writable(&entry.path());
+        }
+    }
+}
+
+impl Place {
+    /// A path of a step: relative to where scripts start.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    /// The environment of `git` when it is run for a step and not by a script: on a real profile the user's own, so that
+    /// credentials and agents work.
+    pub fn git_environment(&self) -> Vec<(OsString, OsString)> {
+        if self.scratch.is_some() {
+            return self.environment.clone();
+        }
+        std::env::vars_os()
+            .filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"GIT_"))
+            .collect()
+    }
+
+    /// Whether a change of a path stays below the scratch directory, links followed; always on a real profile.
+    pub fn may_change(&self, path: &Path) -> bool {
+        let Some(scratch) = &self.scratch else {
+            return true;
+        };
+        followed(path).is_some_and(|path| path.starts_with(scratch))
+    }
+}
+
+/// The path with its links followed, as far as it exists; `None` where what does not exist has a `..` in it.
+fn followed(path: &Path) -> Option<PathBuf> {
+    for ancestor in path.ancestors() {
+        match ancestor.canonicalize() {
+            Ok(real) => {
+                let rest = path.strip_prefix(ancestor).ok()?;
+                let plain = rest
+                    .components()
+                    .all(|part| matches!(part, Component::Normal(_)));
+                return plain.then(|| real.join(rest));
+            }
+            // A link to nowhere would be followed by who writes to it.
+            Err(_) if ancestor.is_symlink() => return None,
+            Err(_) => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(scratch: &Path) -> Place {
+        let scratch = scratch.canonicalize().unwrap();
+        Place {
+            directory: scratch.clone(),
+            environment: Vec::new(),
+            scratch: Some(scratch),
+            origin: None,
+        }
+    }
+
+    #[test]
+    fn only_what_lies_below_the_scratch_directory_may_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = place(directory.path());
+        std::os::unix::fs::symlink("/etc", directory.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/x", directory.path().join("dangling")).unwrap();
+        for (path, may) in [
+            ("a", true),
+            ("a/b/c", true),
+            ("./a", true),
+            ("/etc/hosts", false),
+            ("../a", false),
+            ("out/hosts", false),
+            ("dangling", false),
+            ("none/../../a", false),
+        ] {
+            assert_eq!(place.may_change(&place.path(path)), may, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_script_made_unwritable_is_removed_too() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("x"), "").unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
+        make_writable(directory.path());
+        fs::remove_dir_all(directory.path()).unwrap();
+    }
+}
