@@ -4,8 +4,10 @@
 //! reads no disk: the texts are given, files that steps name come from [`Files`]. A book with errors is returned too, for
 //! what can be shown of it; who executes it looks at [`Loaded::is_valid`] first.
 
+mod expressions;
 mod names;
 mod needs;
+mod parallel;
 mod secrets;
 mod select;
 mod targets;
@@ -109,35 +111,24 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
     if let Some(diagnostic) = unknown_profile(&profile, &inventory, &input.options) {
         diagnostics.push(diagnostic);
     }
-    let mut checked: Vec<Checked> = input
-        .chapters
-        .into_iter()
-        .map(|chapter| chapter_of(chapter, input.markdown, files))
-        .collect();
-    for one in &mut checked {
-        targets::check(&mut one.guide, &inventory, &mut one.findings);
-        secrets::check(&one.guide, &inventory, &mut one.findings);
-    }
+    let markdown = input.markdown;
+    let checked: Vec<Checked> = parallel::map(input.chapters, |chapter| {
+        chapter_of(chapter, markdown, &inventory, files)
+    });
     let world = World::new(&checked);
     let mut more: Vec<Findings> = checked
         .iter()
         .map(|one| Findings::new(one.guide.source.clone()))
         .collect();
     needs::check(&checked, &world, &mut more);
-    let uses = names::check(
-        &checked,
-        &world,
-        &inventory,
-        &profile,
-        &input.vars,
-        &mut more,
-    );
+    let named = names::check(&checked, &world, &inventory, &profile, &input.vars);
     let mut guides = Vec::with_capacity(checked.len());
-    for ((mut one, more), uses) in checked.into_iter().zip(more).zip(uses) {
+    for ((mut one, more), (uses, names)) in checked.into_iter().zip(more).zip(named) {
         for (step, uses) in one.guide.steps.iter_mut().zip(uses) {
             step.uses = uses;
         }
         one.findings.list.extend(more.list);
+        one.findings.list.extend(names.list);
         diagnostics.extend(sorted(one.findings.list));
         guides.push(one.guide);
     }
@@ -189,7 +180,12 @@ fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> O
 }
 
 /// Reads one chapter.
-fn chapter_of(input: ChapterInput, options: MarkdownOptions, files: &dyn Files) -> Checked {
+fn chapter_of(
+    input: ChapterInput,
+    options: MarkdownOptions,
+    inventory: &Inventory,
+    files: &dyn Files,
+) -> Checked {
     let source = Source::new(input.path, input.text);
     let chapter = markdown::scan_with(&source, options);
     let mut findings = Findings::new(source.clone());
@@ -238,15 +234,18 @@ fn chapter_of(input: ChapterInput, options: MarkdownOptions, files: &dyn Files) 
         }
     }
     let title = title(&front, &sections, input.name);
+    let mut guide = Guide {
+        id: input.id,
+        title,
+        source,
+        front,
+        sections,
+        steps,
+    };
+    targets::check(&mut guide, inventory, &mut findings);
+    secrets::check(&guide, inventory, &mut findings);
     Checked {
-        guide: Guide {
-            id: input.id,
-            title,
-            source,
-            front,
-            sections,
-            steps,
-        },
+        guide,
         findings,
         broken,
     }

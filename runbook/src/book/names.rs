@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::json;
 
+use super::expressions::Expressions;
 use super::secrets::listed_secret;
 use super::texts::{Place, texts};
-use super::{Checked, World, needs, vars};
+use super::{Checked, World, needs, parallel, vars};
 use crate::findings::Findings;
 use crate::id::{Id, Ref};
 use crate::inventory::Inventory;
@@ -26,28 +27,33 @@ pub(super) fn check(
     inventory: &Inventory,
     profile: &str,
     given: &Vars,
-    more: &mut [Findings],
-) -> Vec<Vec<Uses>> {
+) -> Vec<(Vec<Uses>, Findings)> {
     let shared = shared_scope(inventory, profile, given);
-    let mut all = Vec::with_capacity(checked.len());
-    for (one, findings) in checked.iter().zip(more) {
-        let guide = &one.guide;
+    let each = |one: &Checked| {
+        let mut findings = Findings::new(one.guide.source.clone());
         let context = Context {
             checked,
             world,
             inventory,
-            guide,
-            vars: vars::names(guide, inventory, profile, given, &shared, findings),
-            by_name: by_name(guide),
+            guide: &one.guide,
+            vars: vars::names(
+                &one.guide,
+                inventory,
+                profile,
+                given,
+                &shared,
+                &mut findings,
+            ),
+            by_name: by_name(&one.guide),
             scope: &shared,
+            expressions: Expressions::default(),
         };
-        all.push(
-            (0..guide.steps.len())
-                .map(|step| context.step(step, findings))
-                .collect(),
-        );
-    }
-    all
+        let uses = (0..one.guide.steps.len())
+            .map(|step| context.step(step, &mut findings))
+            .collect();
+        (uses, findings)
+    };
+    parallel::map(checked.iter().collect(), each)
 }
 
 /// The roots whose values are known when the book is checked.
@@ -82,6 +88,7 @@ struct Context<'a> {
     vars: BTreeSet<String>,
     by_name: HashMap<String, Vec<usize>>,
     scope: &'a Scope,
+    expressions: Expressions,
 }
 
 /// One name in one template of one step.
@@ -125,16 +132,25 @@ impl Context<'_> {
         let Some(text) = node.as_text().filter(|text| template::has_template(text)) else {
             return;
         };
-        let errors = template::check(text);
-        if !errors.is_empty() {
-            for error in errors {
-                let span = locate(&findings.source, node.span, text, error.range);
-                findings.maybe_hinted("invalid-template", span, error.message, error.hint);
-            }
-            return;
-        }
         for expression in template::expressions(text) {
-            let paths = template::names(expression.source);
+            if !expression.closed {
+                for error in template::check(&text[expression.range.start..]) {
+                    let error = error.moved(expression.range.start);
+                    let span = locate(&findings.source, node.span, text, error.range);
+                    findings.maybe_hinted("invalid-template", span, error.message, error.hint);
+                }
+                continue;
+            }
+            let understood = self.expressions.understand(expression.source);
+            let paths = match &*understood {
+                Ok(paths) => paths,
+                Err(error) => {
+                    let error = error.clone().moved(expression.offset);
+                    let span = locate(&findings.source, node.span, text, error.range);
+                    findings.maybe_hinted("invalid-template", span, error.message, error.hint);
+                    continue;
+                }
+            };
             let mut skip = false;
             for (index, path) in paths.iter().enumerate() {
                 // The rest of a name with `-` that was told already.

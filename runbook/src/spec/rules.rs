@@ -38,6 +38,7 @@ pub static RULES: &[RuleSpec] = &[
         "duplicate-heading-id",
         "two headings do not have the same id",
     ),
+    rule_of("heading-id", "a heading that holds steps has an id"),
     rule_of("option-comment", "options are written `#|`"),
     rule_of(
         "option-place",
