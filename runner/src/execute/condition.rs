@@ -5,7 +5,6 @@ use std::time::Instant;
 use runbook::model::Condition;
 use runbook::node::Kind;
 use runbook::outcome::{State, Verdict};
-use runbook::spec::ActionKind;
 use serde_json::Value;
 
 use super::context::Cx;
@@ -121,7 +120,7 @@ async fn action(cx: &Cx, name: &str, job: &Job<'_>, deadline: Instant) -> Held {
         first: now,
         attempt: now,
     };
-    let outcome = if (job.action.kind)(job.args) == ActionKind::Desired {
+    let outcome = if super::desired::is_state(job.action) {
         super::desired::observe(cx, job, clock, deadline).await
     } else {
         match job.perform(cx, deadline).await {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use runbook::outcome::State;
 use runbook::read::Args;
 use runbook::result::Fields;
+use runbook::spec::ActionSpec;
 use serde_json::json;
 
 use super::context::Cx;
@@ -16,6 +17,11 @@ use super::judge::{Clock, ended, judge};
 use super::outcome::Outcome;
 use crate::action::{Ended, Failure, Report, file, git, line};
 use crate::local::Place;
+
+/// Whether an action describes a state, or looks at one by the same means.
+pub(super) fn is_state(action: &ActionSpec) -> bool {
+    matches!(action.name, "file" | "line" | "git")
+}
 
 /// A wish, by its action.
 pub(super) enum Wish {

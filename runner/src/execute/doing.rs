@@ -5,7 +5,6 @@ use std::time::Instant;
 use runbook::id::Ref;
 use runbook::model::Do;
 use runbook::outcome::{Effect, State};
-use runbook::spec::ActionKind;
 
 use super::context::Cx;
 use super::desired::{self, Former, Wish};
@@ -179,7 +178,7 @@ impl Work<'_> {
             first: now,
             attempt: now,
         };
-        let outcome = if (job.action.kind)(job.args) == ActionKind::Desired {
+        let outcome = if desired::is_state(job.action) {
             self.wish(job, clock, deadline).await
         } else {
             match job.perform(self.cx, deadline).await {

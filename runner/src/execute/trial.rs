@@ -11,7 +11,7 @@ use runbook::spec::ActionKind;
 use super::background;
 use super::condition::{self, Held};
 use super::context::Cx;
-use super::desired::Wish;
+use super::desired::{self, Wish};
 use super::job::Job;
 use super::judge::{Clock, judge};
 use super::outcome::Outcome;
@@ -155,7 +155,7 @@ impl<'a> Trial<'a> {
         };
         let result = match self.settled.take() {
             Some(outcome) => Ok(*outcome),
-            None if self.kind == ActionKind::Desired => self.desired(clock, deadline).await,
+            None if desired::is_state(self.job.action) => self.desired(clock, deadline).await,
             None => self.act(clock, deadline).await,
         };
         match result {
@@ -229,7 +229,7 @@ impl<'a> Trial<'a> {
         let wish = Wish::read(self.cx, &self.job, deadline)?;
         let _lock = self.cx.run.locks.hold(wish.lock()).await;
         let mut compared = wish.compare().await?;
-        if compared.diff.is_some() && !self.acted {
+        if compared.diff.is_some() && !self.acted && self.kind == ActionKind::Desired {
             let mut former = wish.former(&compared);
             undo::register(self.cx, Some(&former));
             self.acted = true;
@@ -240,8 +240,11 @@ impl<'a> Trial<'a> {
             compared = wish.compare().await?;
         }
         if let Some(diff) = compared.diff {
-            let failed =
-                Outcome::failed(format!("differs from the wish after the change:\n{diff}"));
+            let failed = if self.acted {
+                Outcome::failed(format!("differs from the wish after the change:\n{diff}"))
+            } else {
+                Outcome::failed(format!("differs from the wish:\n{diff}"))
+            };
             return Ok(failed);
         }
         judge(
