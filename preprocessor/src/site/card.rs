@@ -82,10 +82,14 @@ impl Card<'_> {
             escaped(&self.step.title)
         );
         self.facts(out, page);
-        let _ = write!(
-            out,
-            "</span><a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a></{bar}>"
-        );
+        // A control within a control could not be reached: a folded card has its link inside.
+        let link = format!("<a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a>");
+        let (in_bar, below) = if self.is_folded() {
+            ("", link.as_str())
+        } else {
+            (link.as_str(), "")
+        };
+        let _ = write!(out, "</span>{in_bar}</{bar}>{below}");
         self.asks(out);
     }
 
