@@ -113,6 +113,11 @@
     if (opened) element.scrollIntoView();
   };
 
+  // What scrolls can be scrolled with the keyboard in every browser.
+  const scrolls = () => each('.rb-step pre > code', (code) => {
+    if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
+  });
+
   // The sign behind a chapter's name gets its colour.
   const signs = () => each('#mdbook-sidebar a', (link) => {
     const text = link.lastChild;
@@ -141,6 +146,8 @@
     each('.rb-values form', values);
     signs();
     reveal();
+    scrolls();
+    addEventListener('resize', scrolls);
     addEventListener('hashchange', reveal);
   };
   if (document.readyState === 'loading') addEventListener('DOMContentLoaded', start);

@@ -24,7 +24,7 @@ pub const OUTPUT_BYTES_MAX: usize = 8 * 1024;
 /// How large a history may be.
 const HISTORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// How long one line of a journal may be.
-const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why records cannot be used.
 #[derive(Debug, Error)]
@@ -127,7 +127,14 @@ impl Recorded {
             let read = (&mut reader)
                 .take(LINE_BYTES_MAX)
                 .read_until(b'\n', &mut line);
-            if read.map_err(error)? == 0 || line.last() != Some(&b'\n') {
+            let read = read.map_err(error)? as u64;
+            if read == LINE_BYTES_MAX && line.last() != Some(&b'\n') {
+                let reason = format!("the line is longer than {LINE_BYTES_MAX} bytes");
+                let place = format!("{place}:{number}");
+                return Err(RecordError::Broken { place, reason }.into());
+            }
+            // A last line without its end was never recorded.
+            if read == 0 || line.last() != Some(&b'\n') {
                 break;
             }
             if line.iter().all(u8::is_ascii_whitespace) {

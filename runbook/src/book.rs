@@ -5,17 +5,19 @@
 //! what can be shown of it; who executes it looks at [`Loaded::is_valid`] first.
 
 mod expressions;
+mod graph;
 mod names;
 mod needs;
 mod parallel;
 mod secrets;
 mod select;
+mod steps;
 mod targets;
 mod texts;
 mod vars;
 
 pub use crate::include::{FileError, Files, NoFiles};
-pub use needs::NeedsGraph;
+pub use graph::NeedsGraph;
 pub use select::UnknownId;
 
 use std::collections::{HashMap, HashSet};

@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod event;
 mod findings;
 pub mod fingerprint;
+pub mod fmt;
 mod front;
 pub mod id;
 pub mod include;

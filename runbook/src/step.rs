@@ -7,6 +7,7 @@ mod does;
 mod expect;
 mod fence;
 mod keys;
+mod together;
 
 pub(crate) use expect::STEP_FIELDS;
 pub(crate) use keys::{fixed, is_name, name_hint, needs};

@@ -13,14 +13,16 @@ use runbook::status::StepView;
 
 use super::evidence::{self, Amount};
 use super::html::{
-    address, age, attributes, badge, bounded, count, duration, escape, escaped, moment, profile,
-    sign, told,
+    address, age, attributes, badge, bounded, clipped, count, duration, escape, escaped, moment,
+    profile, sign, told,
 };
 use super::page::Page;
 use super::strip;
 
 /// How long the text of a gate, a prompt or a condition is on a card, in characters.
 const TEXT_CHARACTERS_MAX: usize = 2_000;
+/// How long a target's name is on a card, in characters.
+const TARGET_CHARACTERS_MAX: usize = 120;
 
 /// What a card shows.
 pub(super) struct Card<'a> {
@@ -80,10 +82,14 @@ impl Card<'_> {
             escaped(&self.step.title)
         );
         self.facts(out, page);
-        let _ = write!(
-            out,
-            "</span><a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a></{bar}>"
-        );
+        // A control within a control could not be reached: a folded card has its link inside.
+        let link = format!("<a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a>");
+        let (in_bar, below) = if self.is_folded() {
+            ("", link.as_str())
+        } else {
+            (link.as_str(), "")
+        };
+        let _ = write!(out, "</span>{in_bar}</{bar}>{below}");
         self.asks(out);
     }
 
@@ -98,10 +104,8 @@ impl Card<'_> {
         }
         out.push_str(" · ");
         let target = view.target.as_deref();
-        escape(
-            out,
-            target.unwrap_or_else(|| super::target(self.guide, self.step)),
-        );
+        let target = target.unwrap_or_else(|| super::target(self.guide, self.step));
+        escape(out, &bounded(target, TARGET_CHARACTERS_MAX));
         if let Some(name) = &view.profile {
             out.push_str(" · ");
             profile(out, name);
@@ -140,7 +144,7 @@ impl Card<'_> {
         let mut say = |label: &str, text: &str| {
             out.push_str("<p>");
             sign(out, Some(State::Pending));
-            let text = escaped(&bounded(text.trim(), TEXT_CHARACTERS_MAX));
+            let text = clipped(text.trim(), TEXT_CHARACTERS_MAX);
             let _ = write!(out, "<b>{label}</b> {}</p>", text.replace("&#10;", "<br>"));
         };
         if let Some(gate) = keys.gate.as_ref().and_then(|node| node.as_text()) {
@@ -149,7 +153,7 @@ impl Card<'_> {
         if let Some(prompt) = prompt {
             say("By hand:", prompt);
             if let Some(check) = keys.unless.as_ref().and_then(condition) {
-                let check = escaped(&bounded(check.trim(), TEXT_CHARACTERS_MAX));
+                let check = clipped(check.trim(), TEXT_CHARACTERS_MAX);
                 let _ = write!(
                     out,
                     "<p>Looked at afterwards: <span class=\"rb-q\">{check}</span></p>"
@@ -213,13 +217,13 @@ impl Card<'_> {
                 ""
             };
             let _ = write!(out, "<details{open}><summary>Difference</summary>");
-            evidence::diff(out, diff);
+            evidence::diff(out, diff, Amount::Loud);
             out.push_str("</details>");
         }
         evidence::output(out, step, Amount::Loud);
         folded(out, "What was run where", |out| {
             self.stale(out);
-            evidence::command(out, step);
+            evidence::command(out, step, Amount::Loud);
             evidence::facts(out, step);
             evidence::run(out, self.view.run.as_deref(), page);
         });
@@ -230,14 +234,14 @@ impl Card<'_> {
         let view = self.view;
         let Some(step) = self.evidence else {
             let message = view.message.as_deref().unwrap_or_else(|| told(view.state));
-            self.line(out, &escaped(&bounded(message, TEXT_CHARACTERS_MAX)));
+            self.line(out, &clipped(message, TEXT_CHARACTERS_MAX));
             return;
         };
         let check = step.checks.iter().find(|c| c.verdict == Verdict::Fails);
         match check {
             Some(check) => {
-                let expected = escaped(&bounded(&check.expected, TEXT_CHARACTERS_MAX));
-                let name = escaped(&check.check);
+                let expected = clipped(&check.expected, TEXT_CHARACTERS_MAX);
+                let name = clipped(&check.check, TARGET_CHARACTERS_MAX);
                 if check.actual.contains('\n') {
                     self.line(
                         out,
@@ -245,27 +249,31 @@ impl Card<'_> {
                             "<b>{name}</b> expected <span class=\"rb-q\">{expected}</span>, found"
                         ),
                     );
-                    evidence::diff(out, &check.actual);
+                    evidence::diff(out, &check.actual, Amount::Loud);
                 } else {
-                    let actual = escaped(&bounded(&check.actual, TEXT_CHARACTERS_MAX));
+                    let actual = clipped(&check.actual, TEXT_CHARACTERS_MAX);
                     self.line(out, &format!("<b>{name}</b> expected <span class=\"rb-q\">{expected}</span>, found <span class=\"rb-q\">{actual}</span>"));
                 }
             }
             None => {
                 let reason = step.reason.as_deref().or(view.message.as_deref());
                 let reason = reason.unwrap_or_else(|| told(view.state));
-                self.line(out, &escaped(&bounded(reason, TEXT_CHARACTERS_MAX)));
+                self.line(out, &clipped(reason, TEXT_CHARACTERS_MAX));
                 let message = step.message.as_deref();
                 if let Some(message) = message.filter(|message| *message != reason) {
-                    evidence::text(out, message);
+                    evidence::text(out, message, Amount::Loud);
                 }
             }
         }
         if let Some(hint) = &step.hint {
-            let _ = write!(out, "<p><b>hint:</b> {}</p>", escaped(hint));
+            let _ = write!(
+                out,
+                "<p><b>hint:</b> {}</p>",
+                clipped(hint, TEXT_CHARACTERS_MAX)
+            );
         }
         if let Some(note) = &step.note {
-            let _ = write!(out, "<p>{}</p>", escaped(note));
+            let _ = write!(out, "<p>{}</p>", clipped(note, TEXT_CHARACTERS_MAX));
         }
     }
 
@@ -284,7 +292,11 @@ impl Card<'_> {
     /// Why the result is worth less today.
     fn stale(&self, out: &mut String) {
         if let Some(why) = &self.view.stale {
-            let _ = write!(out, "<p><b>stale:</b> {}</p>", escaped(why));
+            let _ = write!(
+                out,
+                "<p><b>stale:</b> {}</p>",
+                clipped(why, TEXT_CHARACTERS_MAX)
+            );
         }
     }
 
@@ -295,7 +307,7 @@ impl Card<'_> {
             let why = self.evidence.and_then(|step| step.reason.as_deref());
             let why = why.or(view.message.as_deref()).unwrap_or("skipped");
             out.push_str("<div class=\"rb-why\">");
-            self.line(out, &escaped(&bounded(why, TEXT_CHARACTERS_MAX)));
+            self.line(out, &clipped(why, TEXT_CHARACTERS_MAX));
             out.push_str("</div>");
             return;
         }
@@ -317,14 +329,14 @@ impl Card<'_> {
             self.stale(out);
             evidence::rows(out, &step.checks);
             if let Some(diff) = &step.diff {
-                evidence::diff(out, diff);
+                evidence::diff(out, diff, Amount::Quiet);
             }
             evidence::output(out, step, Amount::Quiet);
             if self.shows_command(step) {
-                evidence::command(out, step);
+                evidence::command(out, step, Amount::Quiet);
             }
             if let Some(note) = &step.note {
-                let _ = write!(out, "<p>{}</p>", escaped(note));
+                let _ = write!(out, "<p>{}</p>", clipped(note, TARGET_CHARACTERS_MAX));
             }
             if strip::has_failures(&view.strip) {
                 out.push_str("<p>");
@@ -379,7 +391,7 @@ impl Card<'_> {
                     out,
                     " {} <span class=\"rb-m\">{} · {}</span></li>",
                     escaped(name),
-                    escaped(&item.target),
+                    clipped(&item.target, TARGET_CHARACTERS_MAX),
                     duration(item.duration_ms)
                 );
             }

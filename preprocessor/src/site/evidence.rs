@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use runbook::event::StepFinished;
 use runbook::outcome::{Check, State, Verdict};
 
-use super::html::{address, bounded, count, escape, escaped, sign};
+use super::html::{address, bounded, clipped, count, escape, escaped, sign};
 use super::output;
 use super::page::Page;
 
@@ -16,6 +16,10 @@ use super::page::Page;
 const ROWS_MAX: usize = 40;
 /// How long an expected or actual value is on a page, in characters.
 const VALUE_CHARACTERS_MAX: usize = 1_500;
+/// How long it is where all checks hold.
+const QUIET_CHARACTERS_MAX: usize = 300;
+/// How long the name of a check or of a fact is.
+const NAME_CHARACTERS_MAX: usize = 120;
 /// How many facts a page shows of one result.
 const FACTS_MAX: usize = 24;
 /// How much of the output of a step that holds stands on its card.
@@ -30,6 +34,22 @@ pub(super) enum Amount {
     Quiet,
     /// It does not.
     Loud,
+}
+
+impl Amount {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Quiet => QUIET_BYTES_MAX,
+            Self::Loud => LOUD_BYTES_MAX,
+        }
+    }
+
+    fn characters(self) -> usize {
+        match self {
+            Self::Quiet => QUIET_CHARACTERS_MAX,
+            Self::Loud => VALUE_CHARACTERS_MAX,
+        }
+    }
 }
 
 /// Appends the table of checks; those that do not hold first.
@@ -48,9 +68,9 @@ pub(super) fn checks(out: &mut String, checks: &[Check]) {
         let _ = write!(
             out,
             "<tr><td>{}</td><td data-l=\"expected\">{}</td><td data-l=\"actual\">{}</td><td data-s=\"{state}\">",
-            escaped(&check.check),
-            escaped(&bounded(&check.expected, VALUE_CHARACTERS_MAX)),
-            escaped(&bounded(&check.actual, VALUE_CHARACTERS_MAX)),
+            clipped(&check.check, NAME_CHARACTERS_MAX),
+            clipped(&check.expected, VALUE_CHARACTERS_MAX),
+            clipped(&check.actual, VALUE_CHARACTERS_MAX),
         );
         sign(out, Some(state));
         out.push_str(word);
@@ -73,12 +93,12 @@ pub(super) fn rows(out: &mut String, checks: &[Check]) {
         let _ = write!(
             out,
             "<li>{}: {}",
-            escaped(&check.check),
-            escaped(&bounded(&check.expected, VALUE_CHARACTERS_MAX))
+            clipped(&check.check, NAME_CHARACTERS_MAX),
+            clipped(&check.expected, QUIET_CHARACTERS_MAX)
         );
         if check.actual != check.expected && !check.actual.is_empty() {
-            let actual = bounded(&check.actual, VALUE_CHARACTERS_MAX);
-            let _ = write!(out, " <span class=\"rb-m\">{}</span>", escaped(&actual));
+            let actual = clipped(&check.actual, QUIET_CHARACTERS_MAX);
+            let _ = write!(out, " <span class=\"rb-m\">{}</span>", actual);
         }
         if check.stand_in {
             out.push_str(" (stand-in)");
@@ -100,17 +120,13 @@ pub(super) fn output(out: &mut String, step: &StepFinished, amount: Amount) {
     let Some(printed) = step.output.as_ref().filter(|output| output.both.bytes > 0) else {
         return;
     };
-    let bytes_max = match amount {
-        Amount::Quiet => QUIET_BYTES_MAX,
-        Amount::Loud => LOUD_BYTES_MAX,
-    };
     if amount == Amount::Loud {
         let lines = usize::try_from(printed.both.lines).unwrap_or(usize::MAX);
         let lines = count(lines.max(1), "line");
         let _ = write!(out, "<details><summary>Output ({lines})</summary>");
     }
     out.push_str("<pre class=\"rb-out\" tabindex=\"0\">");
-    output::render(out, &printed.both, bytes_max);
+    output::render(out, &printed.both, amount.bytes());
     out.push_str("</pre>");
     if amount == Amount::Loud {
         out.push_str("</details>");
@@ -118,9 +134,9 @@ pub(super) fn output(out: &mut String, step: &StepFinished, amount: Amount) {
 }
 
 /// Appends a difference: added and removed lines are marked, and begin with `+` and `-` as they came.
-pub(super) fn diff(out: &mut String, text: &str) {
+pub(super) fn diff(out: &mut String, text: &str, amount: Amount) {
     out.push_str("<pre class=\"rb-out\" tabindex=\"0\">");
-    let text = bounded(text, VALUE_CHARACTERS_MAX);
+    let text = bounded(text, amount.characters());
     for (index, line) in text.lines().enumerate() {
         if index > 0 {
             out.push_str("&#10;");
@@ -141,16 +157,16 @@ pub(super) fn diff(out: &mut String, text: &str) {
 }
 
 /// Appends a text of several lines.
-pub(super) fn text(out: &mut String, text: &str) {
+pub(super) fn text(out: &mut String, text: &str, amount: Amount) {
     out.push_str("<pre class=\"rb-out\" tabindex=\"0\">");
-    output::ansi(out, bounded(text, VALUE_CHARACTERS_MAX).trim_end());
+    output::ansi(out, bounded(text, amount.characters()).trim_end());
     out.push_str("</pre>");
 }
 
 /// Appends what was run: the script or request with its values filled in.
-pub(super) fn command(out: &mut String, step: &StepFinished) {
+pub(super) fn command(out: &mut String, step: &StepFinished, amount: Amount) {
     if let Some(command) = &step.command {
-        text(out, command);
+        text(out, command, amount);
     }
 }
 
@@ -161,8 +177,12 @@ pub(super) fn facts(out: &mut String, step: &StepFinished) {
     let mut fact = |name: &str, value: &str| {
         if left > 0 {
             left -= 1;
-            let value = escaped(&bounded(value, VALUE_CHARACTERS_MAX));
-            let _ = write!(out, "<dt>{}</dt><dd>{value}</dd>", escaped(name));
+            let value = clipped(value, QUIET_CHARACTERS_MAX);
+            let _ = write!(
+                out,
+                "<dt>{}</dt><dd>{value}</dd>",
+                clipped(name, NAME_CHARACTERS_MAX)
+            );
         }
     };
     fact("mode", step.mode.as_str());

@@ -3,6 +3,7 @@
 //! What is made here stands in one line of a chapter, in an HTML block: no line end, no `{{` that another preprocessor would
 //! read. A line end in a text becomes `&#10;`. Knows nothing of steps.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -237,14 +238,22 @@ pub(super) fn address(text: &str) -> String {
 }
 
 /// A text cut to so many characters, which says how many were left out.
-pub(super) fn bounded(text: &str, characters: usize) -> String {
+pub(super) fn bounded(text: &str, characters: usize) -> Cow<'_, str> {
+    if text.len() <= characters {
+        return Cow::Borrowed(text);
+    }
     match text.char_indices().nth(characters) {
-        None => text.to_owned(),
+        None => Cow::Borrowed(text),
         Some((end, _)) => {
             let more = text[end..].chars().count();
-            format!("{}… ({more} more characters)", &text[..end])
+            Cow::Owned(format!("{}… ({more} more characters)", &text[..end]))
         }
     }
+}
+
+/// A text, escaped and cut to so many characters.
+pub(super) fn clipped(text: &str, characters: usize) -> String {
+    escaped(&bounded(text, characters))
 }
 
 #[cfg(test)]

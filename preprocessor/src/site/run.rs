@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::Site;
 use super::chapter::href;
 use super::evidence::{self, Amount};
-use super::html::{badge, day_and_time, duration, state, told, word};
+use super::html::{badge, bounded, day_and_time, duration, state, told, word};
 use super::page::Page;
 use super::status::by_state;
 use super::templates::{TemplateError, part};
@@ -28,6 +28,12 @@ use crate::records::Journal;
 const ROWS_MAX: usize = 400;
 /// How much evidence a page holds, in bytes of HTML; rows beyond it stand without.
 const EVIDENCE_BYTES_MAX: usize = 200_000;
+/// How long a reason or a remark is, in characters.
+const TEXT_CHARACTERS_MAX: usize = 500;
+/// How long a name is, in characters.
+const NAME_CHARACTERS_MAX: usize = 120;
+/// How many lines the end of the page has.
+const LINES_MAX: usize = 200;
 /// How many identities a page names.
 const IDENTITIES_MAX: usize = 40;
 
@@ -234,7 +240,7 @@ fn row(site: &Site, result: &Outcome<'_>, axis: &Axis, page: &Page<'_>, budget: 
         *budget = budget.saturating_sub(html.len());
     }
     let (left, width) = axis.place(result.ended_at, result.duration_ms);
-    let mut meta = format!("{} · ", result.target);
+    let mut meta = format!("{} · ", bounded(result.target, NAME_CHARACTERS_MAX));
     if let Some(step) = result.evidence {
         let _ = write!(meta, "{} · {} · ", step.effect, step.mode);
         if step.changed {
@@ -246,7 +252,7 @@ fn row(site: &Site, result: &Outcome<'_>, axis: &Axis, page: &Page<'_>, budget: 
         anchor: result.id.to_string(),
         open: loud,
         sign,
-        title: title.to_owned(),
+        title: bounded(title, NAME_CHARACTERS_MAX).into_owned(),
         id: result.id.to_string(),
         page: known.map(|_| href(page, &step)),
         duration: duration(result.duration_ms),
@@ -257,23 +263,24 @@ fn row(site: &Site, result: &Outcome<'_>, axis: &Axis, page: &Page<'_>, budget: 
         reason: result
             .reason
             .filter(|_| loud || result.state == State::Skipped)
-            .map(str::to_owned),
+            .map(|reason| bounded(reason, TEXT_CHARACTERS_MAX).into_owned()),
         evidence: html,
     }
 }
 
 fn shown(html: &mut String, step: &StepFinished, loud: bool) {
+    let amount = if loud { Amount::Loud } else { Amount::Quiet };
     if loud {
         evidence::checks(html, &step.checks);
     } else {
         evidence::rows(html, &step.checks);
     }
     if let Some(diff) = &step.diff {
-        evidence::diff(html, diff);
+        evidence::diff(html, diff, amount);
     }
-    evidence::output(html, step, if loud { Amount::Loud } else { Amount::Quiet });
+    evidence::output(html, step, amount);
     if loud || step.changed {
-        evidence::command(html, step);
+        evidence::command(html, step, amount);
         evidence::facts(html, step);
     }
 }
@@ -319,7 +326,7 @@ fn facts(line: &HistoryLine, journal: Option<&Journal>, axis: &Axis) -> Vec<Fact
         if !value.is_empty() {
             facts.push(Fact {
                 name: name.to_owned(),
-                value,
+                value: bounded(&value, TEXT_CHARACTERS_MAX).into_owned(),
             });
         }
     };
@@ -407,10 +414,17 @@ fn undone(journal: &Journal) -> Vec<Undone> {
             text: format!("{} ({}){message}", undo.summary, undo.id),
         }
     };
-    journal.undone.iter().map(of).collect()
+    journal.undone.iter().take(LINES_MAX).map(of).collect()
 }
 
 fn left_behind(journal: Option<&Journal>) -> Vec<String> {
     let end = journal.and_then(|journal| journal.finished.as_ref());
-    end.map(|end| end.left_behind.clone()).unwrap_or_default()
+    let lines = end
+        .map(|end| end.left_behind.as_slice())
+        .unwrap_or_default();
+    lines
+        .iter()
+        .take(LINES_MAX)
+        .map(|line| bounded(line, TEXT_CHARACTERS_MAX).into_owned())
+        .collect()
 }

@@ -11,11 +11,14 @@ use serde::Serialize;
 use super::Site;
 use super::chapter::href;
 use super::guides::Class;
-use super::html::{count, moment, profile, state, told};
+use super::html::{bounded, count, moment, profile, state, told};
 use super::page::Page;
 use super::strip;
 use super::templates::{TemplateError, part};
 use crate::assets::SPRITE;
+
+/// How long what a guide's first finding says is, in characters.
+const FINDING_CHARACTERS_MAX: usize = 300;
 
 #[derive(Serialize)]
 struct Values {
@@ -154,7 +157,7 @@ fn row(view: &GuideView, page: &Page<'_>) -> Row {
         finding: view.finding.as_ref().map(|(step, text)| Finding {
             page: href(page, step),
             step: step.anchor(),
-            text: text.clone(),
+            text: bounded(text, FINDING_CHARACTERS_MAX).into_owned(),
         }),
         failing: strip::failing(view.failing.as_ref(), &view.strip),
     }

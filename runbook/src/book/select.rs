@@ -1,6 +1,6 @@
 //! From IDs to steps: what a command line names.
 
-use super::needs::{sections_under, steps_of};
+use super::graph::{sections_under, steps_of};
 use crate::id::Id;
 use crate::model::{Book, Guide, Section, Step, StepRef};
 use crate::suggest;

@@ -304,10 +304,8 @@ fn of_inline(inline: &Inline, step: &Step, inventory: &Inventory, findings: &mut
         return;
     }
     let can = kind_of(&step.target).is_none_or(|kind| action.targets.contains(&kind));
-    if !can
-        && !action.targets.contains(&TargetKind::Local)
-        && !(action.targets == [TargetKind::Cluster] && inventory.clusters.len() == 1)
-    {
+    let only_cluster = action.targets == [TargetKind::Cluster] && inventory.clusters.len() == 1;
+    if !can && !only_cluster && !action.targets.contains(&TargetKind::Local) {
         findings.hinted(
             "missing-target",
             inline.span,

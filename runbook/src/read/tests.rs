@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::mapped::Mapped;
+use crate::model::Target;
 use crate::node::Scalar;
 use crate::spec;
 

@@ -7,6 +7,7 @@ use super::super::*;
 use super::{each_type, fields_of};
 use crate::outcome::State;
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 /// The specification; none (and a visible word) where it is not there.
 fn language() -> Option<String> {
     let start = Path::new(env!("CARGO_MANIFEST_DIR"));

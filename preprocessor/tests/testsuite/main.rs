@@ -1,0 +1,8 @@
+//! The preprocessor in a whole mdBook: chapters in, pages out.
+
+mod cards;
+mod files;
+mod hostile;
+mod prose;
+mod refused;
+mod support;
