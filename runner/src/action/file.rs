@@ -3,10 +3,15 @@
 //! Functions over plain values; knows nothing of steps. A change never leaves half a file: the new content stands beside the
 //! old one, synced, before it takes its place. Owner and mode of what was there are kept unless the wish names others.
 
+mod error;
+
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+
+pub use error::FileError;
+use error::system;
 
 use super::accounts::{self, Account};
 use super::difference;
@@ -90,77 +95,6 @@ pub struct Former {
     pub made: Option<PathBuf>,
     /// The backup that was written.
     pub backup: Option<PathBuf>,
-}
-
-/// Why a path cannot be looked at or changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileError {
-    /// The system refused.
-    #[error("cannot {what} `{}`: {source}", path.display())]
-    System {
-        /// What was tried: `read`.
-        what: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Something else is there than can be changed into the wish.
-    #[error("`{}` is {is}, not {wished}", path.display())]
-    Kind {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        is: &'static str,
-        /// What was wished.
-        wished: &'static str,
-    },
-    /// A directory that is to be absent has something in it.
-    #[error("`{}` has {entries} entries and is not removed", path.display())]
-    NotEmpty {
-        /// The directory.
-        path: PathBuf,
-        /// How many.
-        entries: usize,
-    },
-    /// Too large.
-    #[error("`{}` has {bytes} bytes; the most is {FILE_BYTES_MAX}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// No such owner or group on this machine.
-    #[error("this machine has no {kind} `{name}`")]
-    NoAccount {
-        /// `user` or `group`.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// Something else changed the path meanwhile.
-    #[error("`{}` was changed meanwhile by something else", path.display())]
-    Changed {
-        /// The path.
-        path: PathBuf,
-    },
-}
-
-impl FileError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::NotEmpty { .. } => {
-                Some("remove a directory with its content by a script with `effect: destroy`")
-            }
-            Self::System { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some("make the directory first, by a step with `file: {path: …, state: directory}`")
-            }
-            _ => None,
-        }
-    }
 }
 
 /// Looks at a path.
@@ -473,11 +407,6 @@ fn number(kind: Account, name: &str) -> Result<u32, FileError> {
         kind: kind.user_word(),
         name: name.to_owned(),
     })
-}
-
-fn system(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError + use<> {
-    let path = path.to_owned();
-    move |source| FileError::System { what, path, source }
 }
 
 #[cfg(test)]

@@ -3,27 +3,14 @@
 //! Works by the machine's own `git`, so that the user's configuration, hooks and credentials count. Takes a commit back by
 //! another commit; never rewrites what was there.
 
+mod clone;
+
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{difference, file};
 use crate::process::{self, Cancel, Command, End, Limits, Record};
-
-/// The user's settings in a clone of the lab.
-const CLONE_SETTINGS: &str = "\
-[user]
-\tname = runbook
-\temail = runbook@localhost
-[init]
-\tdefaultBranch = main
-[safe]
-\tdirectory = *
-[commit]
-\tgpgSign = false
-";
-/// The most that is copied of a folder that is no repository.
-const COPY_BYTES_MAX: u64 = 256 << 20;
 
 /// A wish for a path of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,68 +232,6 @@ impl Repository {
         Ok(())
     }
 
-    /// Makes this work tree (an empty directory) a clone of another repository, with an origin of its own in `origin`. What
-    /// is no repository is copied, as its first commit.
-    ///
-    /// # Errors
-    ///
-    /// When `git` refuses.
-    pub async fn clone_of(&self, from: &Path, origin: &Path, home: &Path) -> Result<(), GitError> {
-        let failed = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| GitError::File(file::FileError::System { what, path, source })
-        };
-        let settings = home.join(".gitconfig");
-        std::fs::write(&settings, CLONE_SETTINGS).map_err(failed("write", &settings))?;
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        if !origin.exists() {
-            if from.join(".git").exists() {
-                self.git(&[
-                    "clone",
-                    "--quiet",
-                    "--bare",
-                    "--",
-                    &text(from),
-                    &text(origin),
-                ])
-                .await?;
-            } else {
-                copy(from, &self.root).map_err(failed("copy", from))?;
-                self.git(&["init", "--quiet"]).await?;
-                self.git(&["add", "--all"]).await?;
-                self.git(&[
-                    "commit",
-                    "--quiet",
-                    "--allow-empty",
-                    "--message",
-                    "copy of the book",
-                ])
-                .await?;
-                self.git(&["clone", "--quiet", "--bare", "--", ".", &text(origin)])
-                    .await?;
-                self.git(&["remote", "add", "origin", &text(origin)])
-                    .await?;
-                return self
-                    .git(&["push", "--quiet", "--set-upstream", "origin", "HEAD"])
-                    .await
-                    .map(drop);
-            }
-        }
-        self.git(&["clone", "--quiet", "--", &text(origin), "."])
-            .await?;
-        // What was checked out without a branch (in CI) gets one, so that it can be pushed.
-        if self
-            .git(&["symbolic-ref", "--quiet", "HEAD"])
-            .await
-            .is_err()
-        {
-            self.git(&["checkout", "--quiet", "-B", "main"]).await?;
-            self.git(&["push", "--quiet", "--set-upstream", "origin", "main"])
-                .await?;
-        }
-        Ok(())
-    }
-
     async fn commit(&self, path: &str, message: &str) -> Result<(), GitError> {
         self.git(&["add", "--all", "--", path]).await?;
         self.git(&["commit", "--quiet", "--message", message, "--", path])
@@ -431,29 +356,6 @@ impl Repository {
     }
 }
 
-/// Copies a folder but for what runs leave in it; links are left out.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut left = COPY_BYTES_MAX;
-    let mut folders = vec![(from.to_owned(), to.to_owned())];
-    while let Some((from, to)) = folders.pop() {
-        std::fs::create_dir_all(&to)?;
-        for entry in std::fs::read_dir(&from)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() && entry.file_name() != ".runbook" && entry.file_name() != "target" {
-                folders.push((entry.path(), to.join(entry.file_name())));
-            } else if kind.is_file() {
-                let bytes = entry.metadata()?.len();
-                left = left.checked_sub(bytes).ok_or_else(|| {
-                    std::io::Error::other(format!("it has more than {} MiB", COPY_BYTES_MAX >> 20))
-                })?;
-                std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Writes a content; directories that are not there are made.
 fn put(
     path: PathBuf,
@@ -484,207 +386,4 @@ fn put(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    async fn repository(directory: &Path) -> Repository {
-        let home = directory.join("home");
-        fs::create_dir_all(&home).unwrap();
-        fs::write(
-            home.join(".gitconfig"),
-            "[user]\nname=a\nemail=a@b\n[init]\ndefaultBranch=main\n",
-        )
-        .unwrap();
-        let environment = vec![
-            ("HOME".into(), home.into_os_string()),
-            ("PATH".into(), std::env::var_os("PATH").unwrap()),
-            ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
-        ];
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let root = directory.join("work");
-        fs::create_dir_all(&root).unwrap();
-        let repository = Repository {
-            root,
-            environment,
-            deadline,
-            cancel: Cancel::new(),
-        };
-        repository.git(&["init", "--quiet"]).await.unwrap();
-        repository
-            .git(&["init", "--quiet", "--bare", "../origin.git"])
-            .await
-            .unwrap();
-        repository
-            .git(&["remote", "add", "origin", "../origin.git"])
-            .await
-            .unwrap();
-        fs::write(repository.root.join("README"), "x\n").unwrap();
-        repository.git(&["add", "."]).await.unwrap();
-        repository
-            .git(&["commit", "--quiet", "-m", "first"])
-            .await
-            .unwrap();
-        repository
-            .git(&["push", "--quiet", "-u", "origin", "HEAD"])
-            .await
-            .unwrap();
-        repository
-    }
-
-    fn wish(path: &str, content: Option<&str>) -> Wish {
-        let content = content.map(|content| content.as_bytes().to_vec());
-        Wish {
-            path: path.into(),
-            content,
-            commit: None,
-            push: false,
-            revision: None,
-        }
-    }
-
-    fn former(path: &str) -> Former {
-        Former {
-            path: path.into(),
-            file: None,
-            committed: None,
-            pushed: false,
-        }
-    }
-
-    #[tokio::test]
-    async fn content_is_written_committed_pushed_and_taken_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let repository = repository(directory.path()).await;
-        let wish = Wish {
-            commit: Some("add app".into()),
-            push: true,
-            ..wish("apps/a.yaml", Some("a: 1\n"))
-        };
-        let found = repository.compare(&wish).await.unwrap();
-        let diff = found.diff.as_deref().unwrap();
-        assert!(diff.ends_with("+a: 1\n+ commit: add app\n+ push"), "{diff}");
-        let mut former = former("apps/a.yaml");
-        repository.change(&wish, &found, &mut former).await.unwrap();
-        let after = repository.compare(&wish).await.unwrap();
-        assert_eq!((after.diff, after.clean), (None, true));
-        let there = repository
-            .git(&[
-                "--git-dir",
-                "../origin.git",
-                "log",
-                "-1",
-                "--format=%s",
-                "main",
-            ])
-            .await
-            .unwrap();
-        assert_eq!(there.trim(), "add app");
-        repository.restore(&former).await.unwrap();
-        assert!(!repository.root.join("apps").exists());
-        let there = repository
-            .git(&[
-                "--git-dir",
-                "../origin.git",
-                "log",
-                "-1",
-                "--format=%s",
-                "main",
-            ])
-            .await
-            .unwrap();
-        assert_eq!(there.trim(), "Revert: add app");
-    }
-
-    #[tokio::test]
-    async fn a_path_that_is_only_looked_at_tells_its_state_and_revision() {
-        let directory = tempfile::tempdir().unwrap();
-        let repository = repository(directory.path()).await;
-        let look = wish("README", None);
-        let clean = repository.compare(&look).await.unwrap();
-        assert!(look.only_looks() && clean.clean && clean.diff.is_none());
-        assert_eq!(clean.revision.as_ref().unwrap().len(), 40);
-        fs::write(repository.root.join("README"), "y\n").unwrap();
-        let differs = repository.compare(&look).await.unwrap();
-        assert!(
-            !differs.clean && differs.work.contains("-x\n+y"),
-            "{}",
-            differs.work
-        );
-        let at = Wish {
-            revision: Some("0000".into()),
-            ..look
-        };
-        let found = repository.compare(&at).await.unwrap();
-        assert!(found.diff.as_ref().unwrap().contains("→ 0000"));
-        let error = repository
-            .change(&at, &found, &mut former("README"))
-            .await
-            .unwrap_err();
-        assert!(matches!(error, GitError::Revision { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_clone_has_an_origin_of_its_own_and_a_folder_without_git_is_copied() {
-        let directory = tempfile::tempdir().unwrap();
-        let source = repository(directory.path()).await;
-        let plain = directory.path().join("plain");
-        fs::create_dir_all(plain.join("src")).unwrap();
-        fs::write(plain.join("src/a.md"), "x").unwrap();
-        source
-            .git(&["checkout", "--quiet", "--detach"])
-            .await
-            .unwrap();
-        for (name, from) in [("one", &source.root), ("two", &plain)] {
-            let own = directory.path().join(name);
-            fs::create_dir_all(own.join("home")).unwrap();
-            fs::create_dir_all(own.join("work")).unwrap();
-            let mut clone = source.clone();
-            clone.root = own.join("work");
-            clone.environment[0].1 = own.join("home").into_os_string();
-            clone
-                .clone_of(from, &own.join("origin.git"), &own.join("home"))
-                .await
-                .unwrap();
-            let wish = Wish {
-                commit: Some("b".into()),
-                push: true,
-                ..wish("b", Some("b"))
-            };
-            let found = clone.compare(&wish).await.unwrap();
-            clone.change(&wish, &found, &mut former("b")).await.unwrap();
-            assert_eq!(clone.compare(&wish).await.unwrap().diff, None, "{name}");
-            let there = clone
-                .git(&[
-                    "--git-dir",
-                    "../origin.git",
-                    "log",
-                    "-1",
-                    "--format=%s",
-                    "HEAD",
-                ])
-                .await;
-            assert_eq!(there.unwrap().trim(), "b", "{name}");
-        }
-        assert!(!source.root.join("b").exists());
-    }
-
-    #[tokio::test]
-    async fn paths_outside_the_repository_and_folders_without_git_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let repository = repository(directory.path()).await;
-        std::os::unix::fs::symlink("/etc", repository.root.join("out")).unwrap();
-        for path in ["../x", "/etc/hosts", "", "out/hosts"] {
-            let error = repository.compare(&wish(path, None)).await.unwrap_err();
-            assert!(matches!(error, GitError::Outside { .. }), "{path}: {error}");
-        }
-        let mut none = repository.clone();
-        none.root = directory.path().join("home");
-        let error = none
-            .compare(&wish("x", None))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("not a git repository"), "{error}");
-    }
-}
+mod tests;

@@ -188,7 +188,7 @@ impl Work<'_> {
         };
         let mut outcome = outcome.unwrap_or_else(|outcome| *outcome);
         let always = matches!(self.purpose, Purpose::Diagnose | Purpose::DiagnoseReading);
-        super::finish::keep_output(self.cx, &mut outcome, job.artifact.as_deref(), always);
+        super::output::keep_output(self.cx, &mut outcome, job.artifact.as_deref(), always);
         self.artifacts.append(&mut outcome.artifacts);
         if outcome.is_passed() {
             Ok(())

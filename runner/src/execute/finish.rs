@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use runbook::event::{EventKind, Excerpt, Output, StepFinished};
+use runbook::event::{EventKind, StepFinished};
 use runbook::fingerprint;
 use runbook::id::Id;
 use runbook::matcher::SECRET;
@@ -19,9 +17,9 @@ use super::bars;
 use super::context::{Cx, GuideCx, Run};
 use super::emit;
 use super::outcome::{Outcome, Would};
+use super::output::{keep_output, shown};
 use super::results::Done;
 use crate::plan::InBook as _;
-use crate::process;
 
 /// When a step began.
 pub(super) struct Begun {
@@ -47,6 +45,7 @@ pub(super) struct Finished {
     line: Option<String>,
     note: Option<String>,
     unwanted: bool,
+    target: String,
     pub(super) would: Option<Would>,
 }
 
@@ -76,6 +75,8 @@ pub(super) fn step(
             .iter()
             .all(|item| item.unavailable || !item.done.state.is_failure())
     };
+    let same = items.first().map(|first| first.target.clone());
+    let same = same.filter(|target| items.iter().all(|item| item.target == *target));
     done.items = items
         .into_iter()
         .map(|item| (item.name, item.done))
@@ -92,10 +93,8 @@ pub(super) fn step(
     if run.planning {
         run.planned(place, &outcome);
     }
-    let target = cx.map_or_else(
-        || super::context::target_text(step),
-        |cx| cx.target_text.clone(),
-    );
+    let target = cx.map(|cx| cx.target_text.clone()).or(same);
+    let target = target.unwrap_or_else(|| super::context::target_text(step));
     let event = event(
         run,
         guide,
@@ -133,6 +132,7 @@ pub(super) fn item(
         line: line.map(str::to_owned),
         note: outcome.note.clone(),
         unwanted: outcome.unwanted,
+        target: cx.target_text.clone(),
         would: outcome.would.clone(),
     };
     let at = cx.run.plan.steps[place as usize].at;
@@ -253,7 +253,8 @@ fn event(
     let executed = !matches!(outcome.state, State::Skipped | State::Blocked);
     let fingerprint = executed
         .then(|| fingerprint::of(step, book_guide, &run.values.of(&run.book, at.guide).scope));
-    let output = outcome.output.map(|output| shown(&output));
+    let raw = outcome.raw;
+    let output = outcome.output.map(|output| shown(run, &output, raw));
     StepFinished {
         id,
         state: outcome.state,
@@ -298,87 +299,6 @@ fn visible(captures: Map<String, Value>, secrets: &[String]) -> BTreeMap<String,
         }
     };
     captures.into_iter().map(hide).collect()
-}
-
-/// Head and tail of what was printed. (The emitter redacts what was not redacted on its way.)
-fn shown(output: &process::Output) -> Output {
-    let excerpt = |capture: &process::Capture| {
-        let process::Excerpt { head, tail, .. } = capture.excerpt();
-        Excerpt {
-            lines: lines(capture),
-            bytes: capture.total(),
-            head,
-            tail,
-        }
-    };
-    Output {
-        stdout: excerpt(&output.stdout),
-        stderr: excerpt(&output.stderr),
-        both: excerpt(output.both()),
-    }
-}
-
-fn lines(capture: &process::Capture) -> u64 {
-    if capture.is_empty() {
-        0
-    } else {
-        capture.text().lines().count() as u64
-    }
-}
-
-/// Names the file that has the whole output; writes it where the output had to be redacted first.
-pub(super) fn keep_output(cx: &Cx, outcome: &mut Outcome, name: Option<&str>, always: bool) {
-    let Some(output) = &outcome.output else {
-        return;
-    };
-    if let (Some(artifact), Some(name)) = (&output.artifact, name) {
-        match &artifact.error {
-            None if !outcome.artifacts.iter().any(|known| known == name) => {
-                outcome.artifacts.push(name.to_owned())
-            }
-            None => {}
-            Some(error) => {
-                let note = format!("the whole output could not be kept: {error}");
-                outcome.note = Some(
-                    outcome
-                        .note
-                        .take()
-                        .map_or(note.clone(), |other| format!("{other}; {note}")),
-                );
-            }
-        }
-        return;
-    }
-    let both = output.both();
-    let short = both.total() <= 2 * process::EXCERPT_BYTES as u64;
-    if outcome.raw {
-        let text = cx.run.redactor.redact_str(&both.text()).into_owned();
-        cx.show(text.as_bytes());
-    }
-    let wanted = if always {
-        !both.is_empty()
-    } else {
-        outcome.raw && !short
-    };
-    if !wanted {
-        return;
-    }
-    if let (Some(directory), Some(name)) = (&cx.run.request.directory, name) {
-        let text = cx.run.redactor.redact_str(&both.text()).into_owned();
-        match write(&directory.join(name), text.as_bytes()) {
-            Ok(()) => outcome.artifacts.push(name.to_owned()),
-            Err(error) => {
-                outcome.note = Some(format!("the whole output could not be kept: {error}"))
-            }
-        }
-    }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::write(path, bytes)
 }
 
 /// The hint of `hints` that fits a failure, unless there is one of ours.

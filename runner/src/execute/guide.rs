@@ -1,9 +1,11 @@
 //! The steps of one guide, in order.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runbook::model::Step;
+use runbook::node::{Kind, Node};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::context::{GuideCx, Run, Up};
@@ -71,23 +73,35 @@ pub(super) async fn stop(mut ups: Vec<Up>, run: &Run) {
     }
 }
 
-/// Whether a local step needs the repository: `git` does, so does a script that calls it, and a path that lies in it.
-pub(super) fn needs_clone(run_repository: &std::path::Path, step: &Step) -> bool {
+/// Whether a local step needs the repository: `git` does, so does what calls it, and a path that lies in it.
+pub(super) fn needs_clone(repository: &Path, step: &Step) -> bool {
     match step.action.name {
         "git" => true,
-        "bash" | "sh" | "python" => {
-            let text = step.args.as_text().unwrap_or_default();
-            text.split(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)))
-                .any(|word| word == "git")
-        }
         "file" | "line" => step
             .args
             .get("path")
-            .and_then(|path| path.as_text())
+            .and_then(Node::as_text)
             .is_some_and(|path| {
-                !path.starts_with('/') && !path.contains("{{") && run_repository.join(path).exists()
+                !path.starts_with('/') && !path.contains("{{") && repository.join(path).exists()
             }),
-        _ => false,
+        _ => {
+            let entries = step.node.as_map().into_iter().flatten();
+            entries
+                .filter(|entry| !matches!(entry.key.as_str(), "id" | "title" | "hints"))
+                .any(|entry| calls_git(&entry.value))
+        }
+    }
+}
+
+fn calls_git(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Scalar(scalar) => scalar
+            .text
+            .split(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)))
+            .any(|word| word == "git"),
+        Kind::List(items) => items.iter().any(calls_git),
+        Kind::Map(entries) => entries.iter().any(|entry| calls_git(&entry.value)),
+        Kind::Value(_) => false,
     }
 }
 

@@ -13,12 +13,14 @@ mod desired;
 mod doing;
 mod each;
 mod emit;
+mod equip;
 mod finish;
 mod guide;
 mod job;
 mod judge;
 mod locks;
 mod outcome;
+mod output;
 mod person;
 mod planned;
 mod probe;
@@ -27,6 +29,7 @@ mod step;
 mod tally;
 mod trial;
 mod undo;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,7 +80,10 @@ pub async fn run(
     run.emitter.emit(EventKind::RunStarted(head(&run)));
     let panicked = guides(&run).await;
     undo::clean_up(&run).await;
-    let finished = tail(&run, started);
+    let mut finished = tail(&run, started);
+    if panicked.is_some() {
+        finished.exit_code = exit::BUG;
+    }
     let result = RunResult {
         counts: finished.counts.clone(),
         exit_code: finished.exit_code,

@@ -21,6 +21,7 @@ use super::finish::{self, Finished};
 use super::job::Job;
 use super::judge::Clock;
 use super::outcome::{Outcome, Would};
+use super::output;
 use super::person;
 use super::trial::Trial;
 use crate::plan::{Due, InBook as _};
@@ -162,7 +163,7 @@ pub(super) async fn inner(outer: &Cx, at: StepRef, why: &'static str) -> Outcome
         cx.inner = Some(why);
         let mut outcome = rows(&mut cx, None).await;
         let artifact = cx.artifact_name(why);
-        finish::keep_output(&cx, &mut outcome, Some(&artifact), true);
+        output::keep_output(&cx, &mut outcome, Some(&artifact), true);
         if let Some(worst) = &mut worst {
             outcome.artifacts.append(&mut worst.artifacts);
         }
@@ -249,7 +250,8 @@ async fn treat(cx: &Cx) -> Outcome {
         };
     }
     if observing || closed.is_some() {
-        observe(cx, kind, closed, wanting).await
+        let outcome = observe(cx, kind, closed, wanting).await;
+        diagnosed(cx, outcome, Purpose::DiagnoseReading).await
     } else {
         converge(cx, kind).await
     }
@@ -292,10 +294,7 @@ async fn observe(
             if cx.run.planning && !bars::is_used(cx) {
                 return Outcome::passed().would(Would::Read);
             }
-            let outcome = Trial::new(cx, kind).run().await;
-            diagnosed(cx, outcome, Purpose::DiagnoseReading)
-                .await
-                .would(Would::Read)
+            Trial::new(cx, kind).run().await.would(Would::Read)
         }
         ActionKind::Desired => {
             let now = Instant::now();

@@ -87,6 +87,10 @@ impl<'a> Trial<'a> {
     /// One more attempt, after a repair.
     pub(super) async fn once_more(&mut self) -> Outcome {
         self.settled = None;
+        if self.kind == ActionKind::Desired {
+            // What a repair mended may be what kept the change from being made.
+            self.acted = false;
+        }
         let outcome = self.attempt().await;
         self.end(outcome)
     }
