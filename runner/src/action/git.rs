@@ -251,12 +251,7 @@ impl Repository {
     /// # Errors
     ///
     /// When `git` refuses.
-    pub async fn clone_of(
-        &self,
-        from: &Path,
-        origin: &Path,
-        home: &Path,
-    ) -> Result<(), GitError> {
+    pub async fn clone_of(&self, from: &Path, origin: &Path, home: &Path) -> Result<(), GitError> {
         let failed = |what, path: &Path| {
             let path = path.to_owned();
             move |source| GitError::File(file::FileError::System { what, path, source })

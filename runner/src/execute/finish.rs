@@ -355,7 +355,11 @@ pub(super) fn keep_output(cx: &Cx, outcome: &mut Outcome, name: Option<&str>, al
         let text = cx.run.redactor.redact_str(&both.text()).into_owned();
         cx.show(text.as_bytes());
     }
-    let wanted = if always { !both.is_empty() } else { outcome.raw && !short };
+    let wanted = if always {
+        !both.is_empty()
+    } else {
+        outcome.raw && !short
+    };
     if !wanted {
         return;
     }
