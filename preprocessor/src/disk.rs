@@ -177,6 +177,11 @@ impl BookDir {
         &self.repository
     }
 
+    /// How mdBook reads this book's Markdown.
+    pub fn markdown(&self) -> MarkdownOptions {
+        self.markdown
+    }
+
     /// `[preprocessor.runbook]`, defaults filled in.
     pub fn options(&self) -> &Options {
         &self.options

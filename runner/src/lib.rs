@@ -3,10 +3,12 @@
 //! The leaves (`process`, `probe`, `redact`) know nothing of runbooks; what is built on them does. Nothing points up.
 
 pub mod action;
+pub mod cli;
 pub mod execute;
 pub mod exit;
 pub mod history;
 pub mod journal;
+pub mod listing;
 pub mod local;
 pub mod plan;
 pub mod probe;
@@ -14,6 +16,8 @@ pub mod process;
 pub mod redact;
 pub mod report;
 pub mod request;
+pub mod revision;
 pub mod scope;
 pub mod secrets;
 pub mod sink;
+pub mod site;

@@ -47,7 +47,7 @@ pub struct Place {
     pub directory: PathBuf,
     /// The environment of every script.
     pub environment: Vec<(OsString, OsString)>,
-    /// In the lab: changes are made below this directory only.
+    /// In the lab: changes are made below this directory only; it holds the place of the scripts and their home.
     pub scratch: Option<PathBuf>,
     /// In the lab: where the lab's own git repository lies, once a step needs it.
     pub origin: Option<PathBuf>,
@@ -154,7 +154,8 @@ impl Locals {
         let origin = clone.then(|| self.scratch.path().join(format!("origin-{world}.git")));
         let environment = self.environment(home.into_os_string());
         Ok(Place {
-            scratch: Some(directory.clone()),
+            // The home is the guide's own too.
+            scratch: Some(own.canonicalize()?),
             directory,
             environment,
             origin,

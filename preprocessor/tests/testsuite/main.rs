@@ -3,6 +3,7 @@
 mod cards;
 mod files;
 mod hostile;
+mod ids;
 mod prose;
 mod refused;
 mod support;

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use fetch::fetch;
 pub use index::{Index, Trend};
-pub use line::from_events;
+pub use line::{LineBuilder, from_events};
 
 use crate::journal::RECORDS_DIR;
 

@@ -19,7 +19,8 @@ pub struct Github {
     /// The book's root relative to the repository: `book/`, so that annotations find their file.
     prefix: String,
     head: String,
-    steps: Vec<StepFinished>,
+    rows: Vec<String>,
+    more: usize,
     end: String,
 }
 
@@ -40,7 +41,7 @@ impl Github {
                 None
             }
             EventKind::StepFinished(step) => {
-                self.steps.push(StepFinished::clone(step));
+                self.row(step);
                 annotation(&self.prefix, step)
             }
             EventKind::RunFinished(end) => {
@@ -58,48 +59,50 @@ impl Github {
     /// The summary as Markdown.
     pub fn summary(&self) -> String {
         let mut text = format!("## runbook: {}\n\n{}\n\n", self.end, self.head);
-        let worth: Vec<_> = self
-            .steps
-            .iter()
-            .filter(|step| step.state != State::Passed)
-            .collect();
-        if worth.is_empty() {
+        if self.rows.is_empty() {
             text.push_str("Every step passed.\n");
             return text;
         }
         text.push_str("| step | state | expected | actual |\n|---|---|---|---|\n");
-        for step in worth.iter().take(ROWS_MAX) {
-            let failing = step
-                .checks
-                .iter()
-                .find(|check| check.verdict == Verdict::Fails);
-            let (expected, actual) = match failing {
-                Some(check) => (
-                    format!("{} {}", check.check, check.expected),
-                    check.actual.clone(),
-                ),
-                None => (
-                    String::new(),
-                    step.reason
-                        .clone()
-                        .or_else(|| step.message.clone())
-                        .unwrap_or_default(),
-                ),
-            };
-            let _ = writeln!(
-                text,
-                "| `{}` | {} {} | {} | {} |",
-                step.id,
-                text::sign(step.state),
-                step.state,
-                cell(&expected),
-                cell(&actual)
-            );
-        }
-        if worth.len() > ROWS_MAX {
-            let _ = writeln!(text, "\n… and {} more.", worth.len() - ROWS_MAX);
+        text.push_str(&self.rows.concat());
+        if self.more > 0 {
+            let _ = writeln!(text, "\n… and {} more.", self.more);
         }
         text
+    }
+
+    fn row(&mut self, step: &StepFinished) {
+        if step.state == State::Passed {
+            return;
+        }
+        if self.rows.len() == ROWS_MAX {
+            self.more += 1;
+            return;
+        }
+        let failing = step
+            .checks
+            .iter()
+            .find(|check| check.verdict == Verdict::Fails);
+        let (expected, actual) = match failing {
+            Some(check) => (
+                format!("{} {}", check.check, check.expected),
+                check.actual.clone(),
+            ),
+            None => (
+                String::new(),
+                step.reason
+                    .clone()
+                    .or_else(|| step.message.clone())
+                    .unwrap_or_default(),
+            ),
+        };
+        let (sign, state) = (text::sign(step.state), step.state);
+        self.rows.push(format!(
+            "| `{}` | {sign} {state} | {} | {} |\n",
+            step.id,
+            cell(&expected),
+            cell(&actual)
+        ));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Human output: may change at any time. Writes to the given writer only; colours only when asked to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,12 +10,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use runbook::event::{
     Event, EventKind, RunFinished, RunStarted, StepFinished, StepStarted, UndoFinished,
 };
+use runbook::id::Id;
 use runbook::outcome::{Mode, State};
 
 use super::text;
 
 /// How often a running step's bar moves.
 const TICK: Duration = Duration::from_millis(120);
+
+/// How many failures are told whole at the end.
+const FAILURES_MAX: usize = 100;
 
 /// The look of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +38,9 @@ pub struct Terminal<W> {
     look: Look,
     bars: Option<MultiProgress>,
     running: HashMap<String, ProgressBar>,
-    failures: Vec<StepFinished>,
-    undone: Vec<UndoFinished>,
+    failures: Vec<String>,
+    more: usize,
+    with_items: HashSet<Id>,
 }
 
 impl<W: Write> Terminal<W> {
@@ -50,7 +55,8 @@ impl<W: Write> Terminal<W> {
             bars,
             running: HashMap::new(),
             failures: Vec::new(),
-            undone: Vec::new(),
+            more: 0,
+            with_items: HashSet::new(),
         }
     }
 
@@ -99,11 +105,8 @@ impl<W: Write> Terminal<W> {
         if let Some(bar) = self.running.remove(&step.id.to_string()) {
             bar.finish_and_clear();
         }
-        if step.state.is_failure()
-            && step.id.item.is_none()
-                | !self.failures.iter().any(|f| f.id == step.id.without_item())
-        {
-            self.failures.push(step.clone());
+        if step.state.is_failure() {
+            self.fail(step);
         }
         if step.state == State::Passed && !self.look.every_step {
             return Ok(());
@@ -135,6 +138,20 @@ impl<W: Write> Terminal<W> {
         self.line(&line)
     }
 
+    /// Keeps a failure for the end. Of a step with items, the items tell.
+    fn fail(&mut self, step: &StepFinished) {
+        if step.id.item.is_some() {
+            self.with_items.insert(step.id.without_item());
+        } else if self.with_items.contains(&step.id) {
+            return;
+        }
+        if self.failures.len() < FAILURES_MAX {
+            self.failures.push(text::failure(step));
+        } else {
+            self.more += 1;
+        }
+    }
+
     fn undo_finished(&mut self, undo: &UndoFinished) -> io::Result<()> {
         let sign = text::sign(undo.state);
         let line = match &undo.message {
@@ -152,7 +169,6 @@ impl<W: Write> Terminal<W> {
                 text::duration(undo.duration_ms)
             ),
         };
-        self.undone.push(undo.clone());
         self.line(&line)
     }
 
@@ -160,17 +176,15 @@ impl<W: Write> Terminal<W> {
         for (_, bar) in self.running.drain() {
             bar.finish_and_clear();
         }
-        // Of a step with items, the items tell; the step itself only when no item did.
-        let failures = std::mem::take(&mut self.failures);
-        for step in &failures {
-            let told_by_items = step.id.item.is_none()
-                && failures
-                    .iter()
-                    .any(|f| f.id.item.is_some() && f.id.without_item() == step.id);
-            if !told_by_items {
-                writeln!(self.out)?;
-                write!(self.out, "{}", text::failure(step))?;
-            }
+        for block in std::mem::take(&mut self.failures) {
+            write!(self.out, "\n{block}")?;
+        }
+        if self.more > 0 {
+            writeln!(
+                self.out,
+                "\n… and {} more failures; `runbook status` tells them all",
+                self.more
+            )?;
         }
         for left in &end.left_behind {
             writeln!(self.out, "warning: left behind: {}", text::harmless(left))?;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use runbook::event::StepFinished;
 use runbook::outcome::{State, Verdict};
+use runbook::report::Plan;
 
 /// The most rows of evidence that a failure shows; the rest is counted.
 const ROWS_MAX: usize = 12;
@@ -78,7 +79,12 @@ pub fn failure(step: &StepFinished) -> String {
     let _ = writeln!(text, "error: step `{}` {what}{}", step.id, reason(step));
     let _ = writeln!(text, " --> {}:{}:1", step.file, step.line);
     rows(&mut text, step);
-    if let Some(message) = &step.message {
+    // Where rows do not hold, the message says the same in one line.
+    let told = step
+        .checks
+        .iter()
+        .any(|check| check.verdict == Verdict::Fails);
+    if let Some(message) = step.message.as_ref().filter(|_| !told) {
         for line in message.lines() {
             let _ = writeln!(text, "  {line}");
         }
@@ -163,6 +169,57 @@ fn output(text: &mut String, step: &StepFinished) {
     for line in shown {
         let _ = writeln!(text, "  | {}", harmless(line));
     }
+}
+
+/// A plan for people: a line per step, the difference below it, and what needs approval.
+pub fn plan(plan: &Plan, color: bool) -> String {
+    let mut text = String::new();
+    let width = plan
+        .steps
+        .iter()
+        .map(|step| step.id.to_string().chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut would: BTreeMap<&str, u32> = BTreeMap::new();
+    for step in &plan.steps {
+        let word = step.would.split(':').next().unwrap_or_default();
+        *would.entry(word).or_default() += 1;
+        let (on, off) = match word {
+            "change" | "run" if color => ("\u{1b}[33m", RESET),
+            _ => ("", ""),
+        };
+        let _ = writeln!(
+            text,
+            "{:<width$}  {on}{}{off}  ({} on {}, {})",
+            step.id.to_string(),
+            harmless(&step.would),
+            step.action,
+            step.target,
+            step.effect
+        );
+        for line in step.diff.iter().flat_map(|diff| diff.lines()) {
+            let _ = writeln!(text, "    {}", harmless(line));
+        }
+        if let Some(approval) = &step.approval {
+            let _ = writeln!(text, "    needs approval: {}", harmless(approval));
+        }
+    }
+    let counts: Vec<String> = would
+        .iter()
+        .map(|(word, count)| format!("{count} would {word}"))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\n{} {}: {}; nothing was changed",
+        plan.steps.len(),
+        if plan.steps.len() == 1 {
+            "step"
+        } else {
+            "steps"
+        },
+        counts.join(", ")
+    );
+    text
 }
 
 /// A line that cannot move the cursor or change colours of the terminal that shows it.

@@ -1,0 +1,9 @@
+//! The program as its users meet it: commands, exit codes, machine surfaces, what is said about bad input, what a signal leaves.
+//!
+//! Each test writes a book as strings, runs the real program in a clean environment, and looks at what it printed and left.
+
+mod bad_input;
+mod book;
+mod interrupt;
+mod serve;
+mod surfaces;
