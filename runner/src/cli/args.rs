@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn every_command_has_an_example_in_its_help() {
         let mut cli = Cli::command();
-        cli.debug_assert();
+        cli.clone().debug_assert();
         for command in cli.get_subcommands_mut() {
             let help = command.render_help().to_string();
             assert!(help.contains("Example: runbook "), "{help}");
