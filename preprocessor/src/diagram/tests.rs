@@ -551,7 +551,11 @@ fn no_text_makes_the_renderer_panic() {
     ];
     let mut seed = 7_usize;
     for _ in 0..150 {
-        let mut text = String::from(if seed.is_multiple_of(3) { "" } else { "flowchart TD\n" });
+        let mut text = String::from(if seed.is_multiple_of(3) {
+            ""
+        } else {
+            "flowchart TD\n"
+        });
         for _ in 0..8 {
             seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345) & 0x7fff_ffff;
             text.push_str(pieces[(seed >> 8) % pieces.len()]);
