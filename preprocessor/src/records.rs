@@ -1,22 +1,30 @@
 //! What was recorded of a book's runs, read from `.runbook/` beside its `book.toml`. Reads only.
 //!
-//! `history.jsonl` gives the results of every run; the evidence of a result stands in its run's `events.jsonl`, which may be gone (an
-//! imported history, a run beyond `keep`): then the state is known without evidence. A newer version is refused, never guessed at.
+//! `history.jsonl` gives the results of every run; the evidence of a result stands in its run's `events.jsonl`, which may be
+//! gone (an imported history, a run beyond `keep`): then the state is known without evidence. A newer version is refused, never
+//! guessed at; a last line that a killed runner left torn was never recorded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use runbook::event::{
-    EVENTS_VERSION, Event, EventKind, RunFinished, RunStarted, StepFinished, UndoFinished,
+    EVENTS_VERSION, Event, EventKind, Excerpt, RunFinished, RunStarted, StepFinished, UndoFinished,
 };
 use runbook::id::Id;
-use runbook::report::{HISTORY_VERSION, HistoryLine};
+use runbook::records::{RecordError, Records, parse_history};
+use runbook::report::HistoryLine;
 use thiserror::Error;
 
-/// How many runs of the history the site looks at: its strips show no more.
-pub const RUNS_MAX: usize = 30;
+/// How many of the newest runs have a page with all their evidence, beside those that hold a step's newest result.
+pub const FULL_RUNS_MAX: usize = 10;
+/// How much of a step's output is kept from a journal: a page shows no more.
+pub const OUTPUT_BYTES_MAX: usize = 8 * 1024;
+/// How large a history may be.
+const HISTORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How long one line of a journal may be.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why records cannot be used.
 #[derive(Debug, Error)]
@@ -31,26 +39,19 @@ pub enum RecordsError {
         #[source]
         source: io::Error,
     },
-    /// A file was written by a newer program.
-    #[error("`{}` is of version {version}, and this program knows versions up to {known}", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// The version found.
-        version: u64,
-        /// The version known.
-        known: u32,
-    },
-    /// A line is none of ours.
-    #[error("`{}:{line}` is broken: {message}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
+    /// What it says cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl RecordsError {
+    /// What to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "make the file readable, or remove it to begin a new history",
+            Self::Record(error) => error.hint(),
+        }
+    }
 }
 
 /// A run whose journal is there.
@@ -62,178 +63,217 @@ pub struct Journal {
     pub started_at: String,
     /// Its end; `None` when its runner was killed.
     pub finished: Option<RunFinished>,
-    /// Its results in the order in which they came, with the moment each ended.
-    pub steps: Vec<(StepFinished, String)>,
+    /// Its results in the order in which they came: the step or item and the moment it ended.
+    pub steps: Vec<(Id, String)>,
     /// What was taken back.
     pub undone: Vec<UndoFinished>,
 }
 
 /// What was recorded of a book.
 #[derive(Debug, Default)]
-pub struct Records {
-    /// The newest runs, at most [`RUNS_MAX`], oldest first.
-    pub lines: Vec<HistoryLine>,
+pub struct Recorded {
     /// The whole history as it stands on disk, to be published.
     pub history: String,
-    /// The journals of those runs that are there.
-    pub journals: HashMap<String, Journal>,
+    /// Its lines, and the evidence of the runs in [`Self::journals`].
+    pub records: Records,
+    /// The journals that were read, by run.
+    pub journals: BTreeMap<String, Journal>,
 }
 
-impl Records {
+impl Recorded {
     /// Reads the records of the book in `root`; a book that never ran has none.
     ///
     /// # Errors
-    /// When a file is there and cannot be read, or is of a newer version.
+    /// When a file is there and cannot be read, is broken, or is of a newer version.
     pub fn load(root: &Path) -> Result<Self, RecordsError> {
-        let path = root.join(".runbook").join("history.jsonl");
-        let history = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(RecordsError::Read { path, source }),
+        let folder = root.join(".runbook");
+        let path = folder.join("history.jsonl");
+        let Some(history) = read_history(&path)? else {
+            return Ok(Self::default());
         };
-        let mut lines = Vec::new();
-        for (index, text) in history.split_inclusive('\n').enumerate() {
-            // The last line may be torn by a kill.
-            if !text.trim().is_empty() && text.ends_with('\n') {
-                lines.push(line(&path, index + 1, text)?);
-            }
-        }
-        let surplus = lines.len().saturating_sub(RUNS_MAX);
-        lines.drain(..surplus);
-        let mut journals = HashMap::new();
-        for line in needed(&lines) {
-            let path = root
-                .join(".runbook")
-                .join("runs")
-                .join(&line.run)
-                .join("events.jsonl");
-            if let Some(journal) = journal(&path)? {
-                journals.insert(line.run.clone(), journal);
-            }
-        }
-        Ok(Self {
-            lines,
+        let lines = parse_history(&history, ".runbook/history.jsonl")?;
+        let mut recorded = Self {
+            records: Records {
+                lines,
+                ..Records::default()
+            },
             history,
-            journals,
-        })
+            journals: BTreeMap::new(),
+        };
+        let runs = needed(&recorded.records.lines);
+        for run in runs {
+            let path = folder.join("runs").join(&run).join("events.jsonl");
+            let place = format!(".runbook/runs/{run}/events.jsonl");
+            recorded.read_journal(&run, &path, &place)?;
+        }
+        Ok(recorded)
     }
 
-    /// Everything that was recorded of a step's result in a run.
-    pub fn evidence(&self) -> BTreeMap<(&str, &Id), &StepFinished> {
-        self.journals
-            .iter()
-            .flat_map(|(run, journal)| {
-                journal
-                    .steps
-                    .iter()
-                    .map(move |(step, _)| ((run.as_str(), &step.id), step))
-            })
-            .collect()
+    fn read_journal(&mut self, run: &str, path: &Path, place: &str) -> Result<(), RecordsError> {
+        let error = |source| RecordsError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(error(source)),
+        };
+        let mut reader = BufReader::with_capacity(64 * 1024, file);
+        let mut journal: Option<Journal> = None;
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            let read = (&mut reader)
+                .take(LINE_BYTES_MAX)
+                .read_until(b'\n', &mut line);
+            if read.map_err(error)? == 0 || line.last() != Some(&b'\n') {
+                break;
+            }
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let event = parse_event(&line, || format!("{place}:{number}"))?;
+            self.take(run, &mut journal, event);
+        }
+        if let Some(journal) = journal {
+            self.journals.insert(run.to_owned(), journal);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, run: &str, journal: &mut Option<Journal>, event: Event) {
+        match (event.kind, journal) {
+            (EventKind::RunStarted(started), journal) => {
+                *journal = Some(Journal {
+                    started,
+                    started_at: event.at,
+                    finished: None,
+                    steps: Vec::new(),
+                    undone: Vec::new(),
+                });
+            }
+            (EventKind::StepFinished(mut step), Some(journal)) => {
+                prune(&mut step);
+                journal.steps.push((step.id.clone(), event.at));
+                let key = (run.to_owned(), step.id.clone());
+                self.records.evidence.insert(key, *step);
+            }
+            (EventKind::UndoFinished(undo), Some(journal)) => journal.undone.push(undo),
+            (EventKind::RunFinished(end), Some(journal)) => journal.finished = Some(end),
+            _ => {}
+        }
     }
 }
 
-/// How many run pages a site has, beside those that hold a newest result.
-const PAGES_MAX: usize = 10;
+/// The text of the history up to its last whole line; `None` when there is none.
+fn read_history(path: &Path) -> Result<Option<String>, RecordsError> {
+    let error = |source| RecordsError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(error(source)),
+    };
+    let mut text = String::new();
+    let read = file
+        .take(HISTORY_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(error)?;
+    if read as u64 > HISTORY_BYTES_MAX {
+        let message = format!("it is larger than {HISTORY_BYTES_MAX} bytes");
+        return Err(error(io::Error::other(message)));
+    }
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Ok(Some(text))
+}
 
 /// The runs whose journals the site needs: the newest, and those that hold some step's newest result.
-fn needed(lines: &[HistoryLine]) -> Vec<&HistoryLine> {
-    let mut seen = std::collections::HashSet::new();
+fn needed(lines: &[HistoryLine]) -> Vec<String> {
+    let mut newest: Vec<&HistoryLine> = lines.iter().collect();
+    newest.sort_by(|a, b| (&b.finished_at, &b.run).cmp(&(&a.finished_at, &a.run)));
+    let mut seen = HashSet::new();
     let mut wanted = Vec::new();
-    for (age, line) in lines.iter().rev().enumerate() {
-        let fresh = line.steps.iter().fold(false, |any, step| {
-            seen.insert((&line.profile, &step.id)) || any
-        });
-        if fresh || age < PAGES_MAX {
-            wanted.push(line);
+    for (age, line) in newest.into_iter().enumerate() {
+        let mut fresh = false;
+        for step in &line.steps {
+            fresh |= seen.insert((&line.profile, &step.id));
+        }
+        if fresh || age < FULL_RUNS_MAX {
+            wanted.push(line.run.clone());
         }
     }
     wanted
 }
 
-fn line(path: &Path, number: usize, text: &str) -> Result<HistoryLine, RecordsError> {
-    let broken = |message: String| RecordsError::Line {
-        path: path.to_owned(),
-        line: number,
-        message,
+fn parse_event(line: &[u8], place: impl Fn() -> String) -> Result<Event, RecordError> {
+    let newer = |version: Option<u64>| {
+        let version = version.filter(|version| *version > u64::from(EVENTS_VERSION))?;
+        Some(RecordError::Newer {
+            place: place(),
+            version,
+            known: EVENTS_VERSION,
+        })
     };
-    let newer = |version: u64| RecordsError::Newer {
-        path: path.to_owned(),
-        version,
-        known: HISTORY_VERSION,
-    };
-    match serde_json::from_str::<HistoryLine>(text) {
-        Ok(line) if line.version > HISTORY_VERSION => Err(newer(line.version.into())),
-        Ok(line) => Ok(line),
+    match serde_json::from_slice::<Event>(line) {
+        Ok(event) => match &event.kind {
+            EventKind::RunStarted(run) => newer(Some(run.version.into())).map_or(Ok(event), Err),
+            _ => Ok(event),
+        },
         Err(error) => {
-            let value: Option<serde_json::Value> = serde_json::from_str(text).ok();
-            match value.and_then(|value| value.get("version")?.as_u64()) {
-                Some(version) if version > HISTORY_VERSION.into() => Err(newer(version)),
-                _ => Err(broken(error.to_string())),
-            }
+            let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+            let version = value.and_then(|value| value.get("version")?.as_u64());
+            Err(newer(version).unwrap_or_else(|| RecordError::Broken {
+                place: place(),
+                reason: error.to_string(),
+            }))
         }
     }
 }
 
-/// Reads a journal; `None` when it is not there or has no beginning.
-fn journal(path: &Path) -> Result<Option<Journal>, RecordsError> {
-    let file = match fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(RecordsError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
+/// Drops what no page shows: a run of many loud steps must not fill the memory.
+fn prune(step: &mut StepFinished) {
+    if let Some(output) = &mut step.output {
+        output.stdout = Excerpt::default();
+        output.stderr = Excerpt::default();
+        keep(&mut output.both);
+    }
+}
+
+/// Cuts an excerpt to [`OUTPUT_BYTES_MAX`], half of it from each end, at lines where there are any.
+fn keep(excerpt: &mut Excerpt) {
+    if excerpt.head.len() + excerpt.tail.len() <= OUTPUT_BYTES_MAX {
+        return;
+    }
+    let half = OUTPUT_BYTES_MAX / 2;
+    let last = if excerpt.tail.is_empty() {
+        &excerpt.head
+    } else {
+        &excerpt.tail
     };
-    let mut reader = BufReader::new(file);
-    let mut text = String::new();
-    let mut journal: Option<Journal> = None;
-    for number in 1.. {
-        text.clear();
-        let read = reader
-            .read_line(&mut text)
-            .map_err(|source| RecordsError::Read {
-                path: path.to_owned(),
-                source,
-            })?;
-        if read == 0 || !text.ends_with('\n') {
-            break;
-        }
-        let event: Event = serde_json::from_str(&text).map_err(|error| RecordsError::Line {
-            path: path.to_owned(),
-            line: number,
-            message: error.to_string(),
-        })?;
-        take(&mut journal, event, path)?;
-    }
-    Ok(journal)
+    excerpt.tail = back(last, half).to_owned();
+    excerpt.head = front(&excerpt.head, half).to_owned();
 }
 
-fn take(journal: &mut Option<Journal>, event: Event, path: &Path) -> Result<(), RecordsError> {
-    match (event.kind, journal) {
-        (EventKind::RunStarted(started), journal) => {
-            if started.version > EVENTS_VERSION {
-                let version = started.version.into();
-                return Err(RecordsError::Newer {
-                    path: path.to_owned(),
-                    version,
-                    known: EVENTS_VERSION,
-                });
-            }
-            let (steps, undone) = (Vec::new(), Vec::new());
-            *journal = Some(Journal {
-                started,
-                started_at: event.at,
-                finished: None,
-                steps,
-                undone,
-            });
-        }
-        (EventKind::StepFinished(step), Some(journal)) => journal.steps.push((*step, event.at)),
-        (EventKind::UndoFinished(undo), Some(journal)) => journal.undone.push(undo),
-        (EventKind::RunFinished(end), Some(journal)) => journal.finished = Some(end),
-        _ => {}
-    }
-    Ok(())
+/// The beginning of a text, at most so many bytes, up to a line's end where that is not far.
+pub(crate) fn front(text: &str, bytes: usize) -> &str {
+    let end = text.floor_char_boundary(bytes);
+    let cut = &text[..end];
+    cut.rfind('\n')
+        .filter(|at| end < text.len() && *at > end / 2)
+        .map_or(cut, |at| &cut[..=at])
 }
+
+/// The end of a text, at most so many bytes, from a line's beginning where that is not far.
+pub(crate) fn back(text: &str, bytes: usize) -> &str {
+    let start = text.ceil_char_boundary(text.len().saturating_sub(bytes));
+    let cut = &text[start..];
+    cut.find('\n')
+        .filter(|at| start > 0 && *at < cut.len() / 2)
+        .map_or(cut, |at| &cut[at + 1..])
+}
+
+#[cfg(test)]
+mod tests;

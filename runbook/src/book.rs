@@ -4,14 +4,18 @@
 //! reads no disk: the texts are given, files that steps name come from [`Files`]. A book with errors is returned too, for
 //! what can be shown of it; who executes it looks at [`Loaded::is_valid`] first.
 
+mod expressions;
 mod names;
 mod needs;
+mod parallel;
 mod secrets;
 mod select;
 mod targets;
 mod texts;
+mod vars;
 
 pub use crate::include::{FileError, Files, NoFiles};
+pub use needs::NeedsGraph;
 pub use select::UnknownId;
 
 use std::collections::{HashMap, HashSet};
@@ -21,9 +25,10 @@ use crate::findings::Findings;
 use crate::id::Id;
 use crate::include::Includer;
 use crate::inventory::{self, Inventory};
-use crate::markdown;
+use crate::markdown::{self, MarkdownOptions};
 use crate::model::{Book, Front, Guide, Options, Section, Vars};
 use crate::source::Source;
+use crate::values::LAB;
 use crate::{front, step};
 
 /// A chapter of the summary.
@@ -48,6 +53,8 @@ pub struct Input {
     pub inventory: Option<Source>,
     /// `[preprocessor.runbook]`.
     pub options: Options,
+    /// How mdBook reads the chapters.
+    pub markdown: MarkdownOptions,
     /// The profile; empty: that of the options.
     pub profile: String,
     /// `--var`.
@@ -94,6 +101,8 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
             let mut findings = Findings::new(source.clone());
             let inventory = inventory::load(source, &mut findings);
             secrets::literals_of_inventory(&inventory, &mut findings);
+            let scope = names::shared_scope(&inventory, &profile, &input.vars);
+            vars::check_inventory(&inventory, &scope, &mut findings);
             diagnostics.extend(sorted(findings.list));
             inventory
         }
@@ -102,35 +111,24 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
     if let Some(diagnostic) = unknown_profile(&profile, &inventory, &input.options) {
         diagnostics.push(diagnostic);
     }
-    let mut checked: Vec<Checked> = input
-        .chapters
-        .into_iter()
-        .map(|chapter| chapter_of(chapter, files))
-        .collect();
-    for one in &mut checked {
-        targets::check(&mut one.guide, &inventory, &mut one.findings);
-        secrets::check(&one.guide, &inventory, &mut one.findings);
-    }
+    let markdown = input.markdown;
+    let checked: Vec<Checked> = parallel::map(input.chapters, |chapter| {
+        chapter_of(chapter, markdown, &inventory, files)
+    });
     let world = World::new(&checked);
     let mut more: Vec<Findings> = checked
         .iter()
         .map(|one| Findings::new(one.guide.source.clone()))
         .collect();
     needs::check(&checked, &world, &mut more);
-    let uses = names::check(
-        &checked,
-        &world,
-        &inventory,
-        &profile,
-        &input.vars,
-        &mut more,
-    );
+    let named = names::check(&checked, &world, &inventory, &profile, &input.vars);
     let mut guides = Vec::with_capacity(checked.len());
-    for ((mut one, more), uses) in checked.into_iter().zip(more).zip(uses) {
+    for ((mut one, more), (uses, names)) in checked.into_iter().zip(more).zip(named) {
         for (step, uses) in one.guide.steps.iter_mut().zip(uses) {
             step.uses = uses;
         }
         one.findings.list.extend(more.list);
+        one.findings.list.extend(names.list);
         diagnostics.extend(sorted(one.findings.list));
         guides.push(one.guide);
     }
@@ -140,6 +138,7 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
             inventory,
             options: input.options,
             profile,
+            given: input.vars,
         },
         diagnostics,
     }
@@ -149,9 +148,6 @@ fn sorted(mut list: Vec<Diagnostic>) -> Vec<Diagnostic> {
     list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     list
 }
-
-/// The profile that is always there.
-pub const LAB: &str = "lab";
 
 fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> Option<Diagnostic> {
     if profile == LAB || inventory.profile(profile).is_some() {
@@ -184,9 +180,14 @@ fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> O
 }
 
 /// Reads one chapter.
-fn chapter_of(input: ChapterInput, files: &dyn Files) -> Checked {
+fn chapter_of(
+    input: ChapterInput,
+    options: MarkdownOptions,
+    inventory: &Inventory,
+    files: &dyn Files,
+) -> Checked {
     let source = Source::new(input.path, input.text);
-    let chapter = markdown::scan(&source);
+    let chapter = markdown::scan_with(&source, options);
     let mut findings = Findings::new(source.clone());
     findings.list.extend(chapter.problems);
     let front = chapter
@@ -233,15 +234,18 @@ fn chapter_of(input: ChapterInput, files: &dyn Files) -> Checked {
         }
     }
     let title = title(&front, &sections, input.name);
+    let mut guide = Guide {
+        id: input.id,
+        title,
+        source,
+        front,
+        sections,
+        steps,
+    };
+    targets::check(&mut guide, inventory, &mut findings);
+    secrets::check(&guide, inventory, &mut findings);
     Checked {
-        guide: Guide {
-            id: input.id,
-            title,
-            source,
-            front,
-            sections,
-            steps,
-        },
+        guide,
         findings,
         broken,
     }

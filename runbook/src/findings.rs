@@ -33,6 +33,18 @@ impl Findings {
             .push(Diagnostic::error(rule, &self.source, span, message).hint(hint));
     }
 
+    /// Reports a warning with a hint.
+    pub(crate) fn warning(
+        &mut self,
+        rule: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.list
+            .push(Diagnostic::warning(rule, &self.source, span, message).hint(hint));
+    }
+
     /// Reports an error with a hint where there is one.
     pub(crate) fn maybe_hinted(
         &mut self,

@@ -61,17 +61,14 @@ fn content(step: &Step, guide: &Guide, scope: &Scope) -> String {
             used.groups(&entry.value);
         }
     }
-    let on = step.on.as_ref().or(guide.front.on.as_ref());
     let timeout = step.keys.timeout.as_ref().or(guide.front.timeout.as_ref());
-    for (key, node) in [("on", on), ("timeout", timeout)] {
+    for (key, node) in [("on", Some(&step.target)), ("timeout", timeout)] {
         if let Some(node) = node {
             keys.insert(key, canonical(node));
             used.node(node);
         }
     }
-    if let Some(node) = on {
-        used.target(node, scope);
-    }
+    used.target(&step.target, scope);
     let mut included: Vec<&Include> = step.includes.iter().collect();
     included.sort_by(|a, b| a.path.cmp(&b.path));
     let mut text = String::from("{\"action\":");

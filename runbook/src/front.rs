@@ -3,9 +3,9 @@
 use crate::findings::Findings;
 use crate::markdown::FrontBlock;
 use crate::model::Front;
-use crate::node::{Entry, Kind, Node};
+use crate::node::{Entry, Node};
 use crate::outcome::Verify;
-use crate::read::{self, ReadError};
+use crate::read;
 use crate::spec::FRONT_KEYS;
 use crate::step::{fixed, is_name, name_hint, needs};
 use crate::yaml;
@@ -75,7 +75,7 @@ fn one(entry: &Entry, front: &mut Front, findings: &mut Findings) {
     }
 }
 
-/// Reads `vars`: names and values without templates.
+/// Reads `vars`; what their templates may name is checked with the book.
 pub(crate) fn vars(node: &Node, findings: &mut Findings) -> Vec<(String, Node)> {
     let Some(entries) = findings.take(read::entries(node)) else {
         return Vec::new();
@@ -99,24 +99,7 @@ pub(crate) fn vars(node: &Node, findings: &mut Findings) -> Vec<(String, Node)> 
                 "choose another name",
             );
         }
-        without_templates(&entry.value, "vars", findings);
         all.push((entry.key.clone(), entry.value.clone()));
     }
     all
-}
-
-/// Refuses templates in data that nothing renders.
-pub(crate) fn without_templates(node: &Node, key: &str, findings: &mut Findings) {
-    match &node.kind {
-        Kind::Scalar(_) => {
-            let _: Option<()> = fixed(node, key, findings, |_| Ok::<(), ReadError>(()));
-        }
-        Kind::List(items) => items
-            .iter()
-            .for_each(|item| without_templates(item, key, findings)),
-        Kind::Map(entries) => entries
-            .iter()
-            .for_each(|entry| without_templates(&entry.value, key, findings)),
-        Kind::Value(_) => {}
-    }
 }

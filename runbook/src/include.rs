@@ -12,8 +12,8 @@ use crate::place::locate;
 use crate::source::Span;
 use crate::suggest;
 
-/// Where the files of a book come from.
-pub trait Files {
+/// Where the files of a book come from. Chapters are read on several threads.
+pub trait Files: Sync {
     /// The bytes of a file, by its path relative to the book's root (it may begin with `../` inside the repository).
     ///
     /// # Errors
@@ -130,6 +130,8 @@ impl<'a> Includer<'a> {
                     let place =
                         locate(&findings.source, span, text, directive.start..directive.end);
                     findings.maybe_hinted(rule, place, message, hint);
+                    // It stays, so that nothing else is told of a text that would be empty without it.
+                    expanded.push_str(&text[directive.start..directive.end]);
                 }
             }
         }

@@ -24,6 +24,8 @@ pub struct Book {
     pub options: Options,
     /// The profile it was loaded for.
     pub profile: String,
+    /// What `--var` gave.
+    pub given: Vars,
 }
 
 /// `[preprocessor.runbook]` of `book.toml`, with its defaults filled in.
@@ -125,6 +127,18 @@ pub enum Form {
     Typed,
     /// A native fence with `#|` options.
     Native(Language),
+}
+
+impl Form {
+    /// The action that a text in `undo`, `repair`, `diagnose` or a condition is a script of: the fence's language, `bash` in a
+    /// typed step.
+    pub fn script(self) -> &'static str {
+        match self {
+            Self::Native(Language::Sh) => "sh",
+            Self::Native(Language::Python) => "python",
+            Self::Native(Language::Bash | Language::Yaml) | Self::Typed => "bash",
+        }
+    }
 }
 
 /// A step.

@@ -485,7 +485,7 @@ pub fn json(node: &Node, ty: &Type) -> Result<Value, ReadError> {
         Type::Either(types) => {
             let mut errors = Vec::new();
             for ty in *types {
-                if check::fits(ty, node, &mut errors) {
+                if check::fits(ty, node, "value", &mut errors) {
                     return json(node, ty);
                 }
             }
@@ -503,7 +503,7 @@ pub fn json(node: &Node, ty: &Type) -> Result<Value, ReadError> {
         | Type::File
         | Type::SecretName => {
             let mut errors = Vec::new();
-            if !check::fits(ty, node, &mut errors) {
+            if !check::fits(ty, node, "value", &mut errors) {
                 return Err(errors.remove(0));
             }
             Value::String(text(node)?)

@@ -306,6 +306,11 @@ impl ActionSpec {
             .find(|result| result.name == name)
     }
 
+    /// Whether it takes itself back: what it created is removed, what it changed gets its former values back.
+    pub fn has_own_undo(&self, args: &Node) -> bool {
+        self.name == "job" || (self.name != "absent" && (self.kind)(args) == ActionKind::Desired)
+    }
+
     /// Whether its argument is a script.
     pub fn is_script(&self) -> bool {
         matches!(self.args, Args::Script)

@@ -14,12 +14,14 @@ pub(crate) use keys::{fixed, is_name, name_hint, needs};
 use crate::findings::Findings;
 use crate::id::{Id, STEP_ID_CHARACTERS_MAX, is_step_id};
 use crate::include::Includer;
+use crate::mapped::Mapped;
 use crate::markdown::Fence;
-use crate::model::{Guide, Keys, Section, Step, Uses};
+use crate::model::{Form, Guide, Keys, Language, Section, Step, Uses};
 use crate::node::{Entry, Kind, Node};
 use crate::outcome::Effect;
 use crate::read;
 use crate::spec::{self, ActionSpec, STEP_KEYS};
+use crate::yaml;
 
 /// What came of a fence.
 pub(crate) struct Read {
@@ -101,6 +103,9 @@ pub(crate) fn read(
     let mut includes = includes;
     action::check(action, &args, includer, findings);
     includes.extend(includer.take());
+    if includes.is_empty() && matches!(written.form, Form::Native(Language::Yaml)) {
+        manifests(&written.body, findings);
+    }
     let keys = keys::read(&node, Some(action), findings);
     let effect = effect(&node, written.effect, action, &args, findings);
     let title = title(&node, step_id, findings);
@@ -134,6 +139,26 @@ pub(crate) fn read(
     Read {
         id,
         step: Some(step),
+    }
+}
+
+/// The manifests of a `yaml` fence are read before their templates are rendered: they must be YAML as written.
+fn manifests(body: &Mapped, findings: &mut Findings) {
+    match yaml::documents(body) {
+        Ok(documents) => {
+            for document in documents
+                .iter()
+                .filter(|document| document.get("kind").is_none())
+            {
+                findings.hinted(
+                    "invalid-yaml",
+                    document.span,
+                    "a manifest has no `kind`",
+                    "write `apiVersion`, `kind` and `metadata`",
+                );
+            }
+        }
+        Err(error) => findings.maybe_hinted("invalid-yaml", error.span, error.message, error.hint),
     }
 }
 
@@ -182,7 +207,7 @@ fn kebab(text: &str) -> String {
 /// The one action among the keys.
 fn one_action(
     entries: &[Entry],
-    form: &crate::model::Form,
+    form: &Form,
     fence: &Fence,
     findings: &mut Findings,
 ) -> Option<&'static ActionSpec> {
@@ -200,13 +225,13 @@ fn one_action(
                 "no-action",
                 fence.info_span,
                 "a step has no action",
-                format!("add one, such as `bash: …`; actions: {}", listed(&known)),
+                "add one, such as `bash: …`, `file: {…}` or `http: {…}`",
             );
         }
         return None;
     };
     for (entry, _) in actions {
-        let native = matches!(form, crate::model::Form::Native(_));
+        let native = matches!(form, Form::Native(_));
         let hint = if native {
             "the language of the fence is the action: take this key out"
         } else {
@@ -228,14 +253,6 @@ fn one_action(
 fn is_mistyped_action(key: &str, known: &[&str]) -> bool {
     !STEP_KEYS.iter().any(|spec| spec.name == key)
         && crate::suggest::nearest(key, known.iter().copied()).is_some()
-}
-
-fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 fn effect(

@@ -8,7 +8,8 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .into_iter()
         .filter_map(|word| {
             let distance = strsim::damerau_levenshtein(&lower, &word.to_lowercase());
-            (distance <= most && !word.is_empty()).then_some((distance, word))
+            (distance <= most && distance < lower.chars().count() && !word.is_empty())
+                .then_some((distance, word))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)

@@ -59,7 +59,9 @@ struct Inner {
 impl Sinks {
     /// Sinks that get each event in this order: the journal first.
     pub fn new(sinks: Vec<Box<dyn Sink>>) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { sinks, error: None })) }
+        Self {
+            inner: Arc::new(Mutex::new(Inner { sinks, error: None })),
+        }
     }
 
     /// Gives an event to every sink, also when one fails; false when one cannot go on (now or earlier).
@@ -111,7 +113,10 @@ mod tests {
 
     impl Sink for Full {
         fn event(&mut self, _: &Event) -> Result<(), SinkError> {
-            Err(SinkError { what: "`events.jsonl`".into(), source: std::io::ErrorKind::StorageFull.into() })
+            Err(SinkError {
+                what: "`events.jsonl`".into(),
+                source: std::io::ErrorKind::StorageFull.into(),
+            })
         }
     }
 
@@ -119,11 +124,22 @@ mod tests {
     fn a_sink_that_fails_does_not_keep_the_event_from_the_others() {
         let count = Count::default();
         let sinks = Sinks::new(vec![Box::new(Full), Box::new(count.clone())]);
-        let finished = RunFinished { counts: BTreeMap::new(), exit_code: 0, duration_ms: 0, left_behind: Vec::new() };
-        let event = Event { kind: EventKind::RunFinished(finished), at: "2026-11-24T00:00:00Z".into() };
+        let finished = RunFinished {
+            counts: BTreeMap::new(),
+            exit_code: 0,
+            duration_ms: 0,
+            left_behind: Vec::new(),
+        };
+        let event = Event {
+            kind: EventKind::RunFinished(finished),
+            at: "2026-11-24T00:00:00Z".into(),
+        };
         assert!(!sinks.event(&event));
         assert!(!sinks.event(&event));
         assert_eq!(*count.0.lock().unwrap(), 2);
-        assert_eq!(sinks.take_error().unwrap().to_string(), "`events.jsonl` cannot be written");
+        assert_eq!(
+            sinks.take_error().unwrap().to_string(),
+            "`events.jsonl` cannot be written"
+        );
     }
 }

@@ -1,447 +1,406 @@
 //! A step's card: what stands before and after the chapter's own code block.
 //!
-//! The code stays a Markdown fence, so that highlighting, copying and search go on working. Built by hand rather than by a template: a
-//! large book has twenty thousand of these, and mdBook reads each of them again. Green is quiet; anything else speaks.
+//! The code stays a Markdown fence, so that highlighting, copying and search go on working. Built by hand rather than by a
+//! template: a large book has twenty thousand of these, and mdBook reads each of them again, so every element counts. Green is
+//! quiet (head and code, the rest one click away); anything else opens by itself and says what differs.
 
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
 use runbook::event::StepFinished;
-use runbook::outcome::{Check, Effect, Freshness, State, Verdict};
+use runbook::model::{Condition, Guide, Step};
+use runbook::outcome::{Effect, Freshness, Standing, State, Verdict};
+use runbook::status::StepView;
 
-use super::html::{age, count, duration, escape, escaped, sign, word};
-use super::output;
+use super::evidence::{self, Amount};
+use super::html::{
+    address, age, attributes, badge, bounded, count, duration, escape, escaped, moment, profile,
+    sign, told,
+};
+use super::page::Page;
+use super::strip;
 
-/// How many rows of evidence a card shows.
-const ROWS_MAX: usize = 40;
-/// How long an expected or actual value is on a page, in characters.
-const VALUE_CHARACTERS_MAX: usize = 1_500;
-/// How many past results the strip of a card shows.
-pub const STRIP_MAX: usize = 30;
+/// How long the text of a gate, a prompt or a condition is on a card, in characters.
+const TEXT_CHARACTERS_MAX: usize = 2_000;
 
-/// What a card shows of a step.
-#[derive(Debug, Clone)]
-pub struct Card<'a> {
-    /// Full ID.
-    pub id: String,
-    /// The part after `#`.
-    pub anchor: String,
-    /// Title.
-    pub title: &'a str,
-    /// The action's name.
-    pub action: &'a str,
-    /// What it does to the world.
-    pub effect: Effect,
-    /// The target's text.
-    pub target: &'a str,
-    /// Folded away.
-    pub hidden: bool,
-    /// The gate's text.
-    pub gate: Option<String>,
-    /// What a person must do.
-    pub prompt: Option<String>,
-    /// How it ended; `None` when it never ran.
-    pub state: Option<State>,
-    /// How much that is worth.
-    pub freshness: Freshness,
-    /// The profile of the result.
-    pub profile: Option<&'a str>,
-    /// When it ended.
-    pub finished_at: Option<&'a str>,
-    /// The run.
-    pub run: Option<&'a str>,
-    /// The reason or failure, when there is no evidence.
-    pub message: Option<&'a str>,
-    /// Everything that was recorded of the result.
+/// What a card shows.
+pub(super) struct Card<'a> {
+    /// The guide.
+    pub guide: &'a Guide,
+    /// The step as written.
+    pub step: &'a Step,
+    /// How it stands.
+    pub view: &'a StepView,
+    /// Everything that was recorded of its newest result, when that is still there.
     pub evidence: Option<&'a StepFinished>,
-    /// The items of `each`: ID, state.
-    pub items: Vec<(&'a str, State, u64)>,
-    /// Past results, oldest first: run and state.
-    pub strip: Vec<(&'a str, State)>,
-    /// `3 runs, since 4f2c1d0`, when it fails now.
-    pub failing: Option<String>,
-    /// `src/guides/web.md:12`.
-    pub place: String,
+    /// The code as it is shown.
+    pub shown: &'a str,
+    /// Where values of the reader go in it.
+    pub places: String,
 }
 
-/// Where a card stands.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The way to the site's root: `../`.
-    pub root: &'a str,
-    /// Now, for ages.
-    pub now: Timestamp,
-}
+impl Card<'_> {
+    /// Whether it is folded into one line: a hidden check.
+    fn is_folded(&self) -> bool {
+        self.step.keys.hidden
+    }
 
-/// What stands before the code, without a blank line in it; ends without a line end.
-pub fn open(card: &Card<'_>, place: Place<'_>) -> String {
-    let mut out = String::with_capacity(640);
-    let tag = if card.hidden { "details" } else { "section" };
-    let _ = write!(
-        out,
-        "<{tag} class=\"rb-step\" id=\"{}\" data-runbook-id=\"{}\"",
-        escaped(&card.anchor),
-        escaped(&card.id)
-    );
-    if let Some(state) = card.state {
-        let _ = write!(out, " data-state=\"{state}\"");
+    /// Whether it speaks by itself.
+    fn is_loud(&self) -> bool {
+        !matches!(self.view.state, None | Some(State::Passed | State::Skipped))
     }
-    let _ = write!(out, " data-freshness=\"{}\"", card.freshness);
-    if let Some(profile) = card.profile {
-        let _ = write!(out, " data-profile=\"{}\"", escaped(profile));
-    }
-    if card.hidden {
-        out.push_str("><summary class=\"rb-bar\">");
-    } else {
-        out.push_str("><div class=\"rb-bar\">");
-    }
-    sign(&mut out, card.state, card.freshness, word(card.state));
-    let _ = write!(
-        out,
-        "<span class=\"rb-title\">{}</span><span class=\"rb-meta\">",
-        escaped(card.title)
-    );
-    let _ = write!(out, "{} · {}", card.effect, escaped(card.target));
-    if let Some(profile) = card.profile {
-        let class = if profile == "lab" {
-            " class=\"rb-lab\""
-        } else {
-            ""
+
+    /// Appends what stands before the code: one line, without its end.
+    pub(super) fn open(&self, out: &mut String, page: &Page<'_>) {
+        let anchor = address(&self.view.id.anchor());
+        let tag = match (self.is_folded(), self.is_loud()) {
+            (true, true) => "details open",
+            (true, false) => "details",
+            (false, _) => "section",
         };
-        let _ = write!(out, " · <span{class}>{}</span>", escaped(profile));
+        let _ = write!(
+            out,
+            "<{tag} class=\"rb-step\" id=\"{anchor}\" data-runbook-id=\"{}#{anchor}\"",
+            address(&self.view.id.guide)
+        );
+        attributes(
+            out,
+            self.view.state,
+            self.view.freshness,
+            self.view.profile.as_deref(),
+        );
+        if !self.places.is_empty() {
+            let _ = write!(out, " data-vars=\"{}\"", self.places);
+        }
+        let bar = if self.is_folded() { "summary" } else { "div" };
+        let _ = write!(out, "><{bar} class=\"rb-bar\">");
+        badge(out, self.view.state, told(self.view.state));
+        let _ = write!(
+            out,
+            "<b>{}</b><span class=\"rb-m\">",
+            escaped(&self.step.title)
+        );
+        self.facts(out, page);
+        let _ = write!(
+            out,
+            "</span><a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a></{bar}>"
+        );
+        self.asks(out);
     }
-    if let Some(at) = card.finished_at {
+
+    /// Effect, target, profile, when: what a reader must know before copying the command.
+    fn facts(&self, out: &mut String, page: &Page<'_>) {
+        let view = self.view;
+        match self.step.effect {
+            effect @ (Effect::Disrupt | Effect::Destroy) => {
+                let _ = write!(out, "<b class=\"rb-warn\">{effect}</b>");
+            }
+            effect => out.push_str(effect.as_str()),
+        }
         out.push_str(" · ");
-        age(&mut out, at, place.now);
-    }
-    match card.freshness {
-        Freshness::Stale => out.push_str(" · stale: changed since"),
-        Freshness::Old => out.push_str(" · old"),
-        Freshness::Fresh | Freshness::NeverRun => {}
-    }
-    if card.evidence.is_some_and(|step| step.repaired) {
-        out.push_str(" · repaired");
-    }
-    let anchor = escaped(&card.anchor);
-    let _ = write!(
-        out,
-        "</span><a class=\"rb-id\" href=\"#{anchor}\">#{anchor}</a>"
-    );
-    out.push_str(if card.hidden { "</summary>" } else { "</div>" });
-    asks(&mut out, card);
-    out
-}
-
-/// What stands after the code, without a blank line in it: the reason, the evidence, the history, and the end of the card.
-pub fn close(card: &Card<'_>, place: Place<'_>) -> String {
-    let mut out = String::with_capacity(320);
-    why(&mut out, card);
-    if let Some(step) = card.evidence {
-        checks(&mut out, card, step);
-        printed(&mut out, step);
-        what_ran(&mut out, card, step, place);
-    }
-    items(&mut out, card);
-    history(&mut out, card, place);
-    out.push_str(if card.hidden {
-        "</details>"
-    } else {
-        "</section>"
-    });
-    out
-}
-
-/// A gate or a person: a hand, and what is to be done.
-fn asks(out: &mut String, card: &Card<'_>) {
-    let (label, text) = match (&card.gate, &card.prompt) {
-        (_, Some(prompt)) => ("A person does this", prompt),
-        (Some(gate), None) => ("Waits for approval", gate),
-        (None, None) => return,
-    };
-    let _ = write!(
-        out,
-        "<div class=\"rb-why\"><p><span class=\"rb-state rb-pending\"><svg class=\"rb-i\" aria-hidden=\"true\"><use href=\"#rb-pending\"/></svg>{label}</span> {}</p></div>",
-        escaped(text)
-    );
-}
-
-/// Why it is not passed: the reason in a line, the message, the hint.
-fn why(out: &mut String, card: &Card<'_>) {
-    if matches!(card.state, None | Some(State::Passed)) {
-        return;
-    }
-    let step = card.evidence;
-    let reason = step
-        .and_then(|step| step.reason.as_deref())
-        .or(card.message);
-    let message = step
-        .and_then(|step| step.message.as_deref())
-        .filter(|message| Some(*message) != reason);
-    let hint = step.and_then(|step| step.hint.as_deref());
-    if reason.is_none() && message.is_none() && hint.is_none() && card.failing.is_none() {
-        return;
-    }
-    out.push_str("<div class=\"rb-why\">");
-    if let Some(reason) = reason {
-        let _ = write!(out, "<p>{}</p>", escaped(reason));
-    }
-    if let Some(message) = message {
-        let _ = write!(
+        let target = view.target.as_deref();
+        escape(
             out,
-            "<pre class=\"rb-out\">{}</pre>",
-            escaped(&bounded(message))
+            target.unwrap_or_else(|| super::target(self.guide, self.step)),
         );
+        if let Some(name) = &view.profile {
+            out.push_str(" · ");
+            profile(out, name);
+        }
+        if let Some(at) = &view.finished_at {
+            out.push_str(" · ");
+            moment(out, at);
+        }
+        match view.freshness {
+            Freshness::Stale => {
+                out.push_str(" · <b>stale</b>");
+            }
+            Freshness::Old => {
+                let age = view.finished_at.as_deref().and_then(|at| age(at, page.now));
+                let _ = write!(out, " · <b>old</b> ({})", age.unwrap_or_default());
+            }
+            Freshness::Fresh | Freshness::NeverRun => {}
+        }
+        match view.standing {
+            Standing::Repaired => out.push_str(" · <b>repaired</b>"),
+            Standing::StandIn => out.push_str(" · <b>by a stand-in</b>"),
+            Standing::Own | Standing::NotDue => {}
+        }
     }
-    if let Some(hint) = hint {
-        let _ = write!(out, "<p class=\"rb-hint\">{}</p>", escaped(hint));
-    }
-    if let Some(failing) = &card.failing {
-        let _ = write!(out, "<p>failing for {}</p>", escaped(failing));
-    }
-    out.push_str("</div>");
-}
 
-fn checks(out: &mut String, card: &Card<'_>, step: &StepFinished) {
-    if step.checks.is_empty() {
-        return;
-    }
-    let failing = step
-        .checks
-        .iter()
-        .filter(|check| check.verdict == Verdict::Fails)
-        .count();
-    let all = count(step.checks.len(), "check");
-    let told = match failing {
-        0 if step.checks.len() == 1 => "1 check holds".to_owned(),
-        0 => format!("{all}, all hold"),
-        _ => format!(
-            "{failing} of {all} {} not hold",
-            if failing == 1 { "does" } else { "do" }
-        ),
-    };
-    let open = if failing > 0 { " open" } else { "" };
-    let _ = write!(
-        out,
-        "<details{open}><summary>{told} <span class=\"rb-meta\">{}</span></summary><div class=\"rb-in\">",
-        escaped(&card.place)
-    );
-    table(out, &step.checks);
-    out.push_str("</div></details>");
-}
-
-/// The rows of evidence; those that do not hold first.
-pub fn table(out: &mut String, checks: &[Check]) {
-    out.push_str("<table class=\"rb-checks\"><thead><tr><th>Check</th><th>Expected</th><th>Actual</th><th class=\"rb-v\">Verdict</th></tr></thead><tbody>");
-    let mut ordered: Vec<&Check> = checks.iter().collect();
-    ordered.sort_by_key(|check| check.verdict == Verdict::Holds);
-    for check in ordered.iter().take(ROWS_MAX) {
-        let (state, word) = match check.verdict {
-            Verdict::Holds => ("passed", "holds"),
-            Verdict::Fails => ("failed", "fails"),
+    /// A gate or a person: a hand, what is to be done, and what is looked at afterwards.
+    fn asks(&self, out: &mut String) {
+        let keys = &self.step.keys;
+        let prompt = (self.step.action.name == "manual")
+            .then(|| self.step.args.get("prompt").and_then(|node| node.as_text()))
+            .flatten();
+        if prompt.is_none() && keys.gate.is_none() {
+            return;
+        }
+        out.push_str("<div class=\"rb-ask\">");
+        let mut say = |label: &str, text: &str| {
+            out.push_str("<p>");
+            sign(out, Some(State::Pending));
+            let text = escaped(&bounded(text.trim(), TEXT_CHARACTERS_MAX));
+            let _ = write!(out, "<b>{label}</b> {}</p>", text.replace("&#10;", "<br>"));
         };
-        let stand_in = if check.stand_in { " (stand-in)" } else { "" };
-        let _ = write!(
-            out,
-            "<tr><td data-l=\"Check\">{}</td><td data-l=\"Expected\">{}</td><td data-l=\"Actual\">{}</td><td class=\"rb-v\"><span class=\"rb-state rb-{state}\"><svg class=\"rb-i\" aria-hidden=\"true\"><use href=\"#rb-{state}\"/></svg>{word}{stand_in}</span></td></tr>",
-            escaped(&check.check),
-            escaped(&bounded(&check.expected)),
-            escaped(&bounded(&check.actual)),
-        );
-    }
-    out.push_str("</tbody></table>");
-    if ordered.len() > ROWS_MAX {
-        let _ = write!(out, "<p>… and {} more</p>", ordered.len() - ROWS_MAX);
-    }
-}
-
-/// What was printed, and what was changed.
-pub fn printed(out: &mut String, step: &StepFinished) {
-    if let Some(diff) = &step.diff {
-        let open = if step.state == State::Drifted {
-            " open"
-        } else {
-            ""
-        };
-        let _ = write!(
-            out,
-            "<details{open}><summary>Difference</summary><div class=\"rb-in\"><pre class=\"rb-out rb-diff\">"
-        );
-        for line in bounded(diff).lines() {
-            let class = match line.as_bytes().first() {
-                Some(b'+') => Some("rb-add"),
-                Some(b'-') => Some("rb-del"),
-                _ => None,
-            };
-            match class {
-                Some(class) => {
-                    let _ = write!(out, "<span class=\"{class}\">{}</span>&#10;", escaped(line));
-                }
-                None => {
-                    escape(out, line);
-                    out.push_str("&#10;");
-                }
+        if let Some(gate) = keys.gate.as_ref().and_then(|node| node.as_text()) {
+            say("Waits for approval:", gate);
+        }
+        if let Some(prompt) = prompt {
+            say("By hand:", prompt);
+            if let Some(check) = keys.unless.as_ref().and_then(condition) {
+                let check = escaped(&bounded(check.trim(), TEXT_CHARACTERS_MAX));
+                let _ = write!(
+                    out,
+                    "<p>Looked at afterwards: <span class=\"rb-q\">{check}</span></p>"
+                );
+            } else {
+                out.push_str(
+                    "<p>Nothing is looked at afterwards: a person says that it is done.</p>",
+                );
             }
         }
-        out.push_str("</pre></div></details>");
+        out.push_str("</div>");
     }
-    if let Some(printed) = step.output.as_ref().filter(|output| output.both.bytes > 0) {
-        let lines = usize::try_from(printed.both.lines).unwrap_or(usize::MAX);
-        let _ = write!(
-            out,
-            "<details><summary>Output ({})</summary><div class=\"rb-in\"><pre class=\"rb-out\" tabindex=\"0\">",
-            count(lines, "line")
-        );
-        output::render(out, &printed.both);
-        out.push_str("</pre></div></details>");
-    }
-}
 
-fn what_ran(out: &mut String, card: &Card<'_>, step: &StepFinished, place: Place<'_>) {
-    let _ = write!(
-        out,
-        "<details><summary>What was run where ({})</summary><div class=\"rb-in\">",
-        duration(step.duration_ms)
-    );
-    if let Some(command) = &step.command {
-        let _ = write!(
-            out,
-            "<pre class=\"rb-out\">{}</pre>",
-            escaped(&bounded(command))
-        );
+    /// Appends what stands after the code: one line, without its end.
+    pub(super) fn close(&self, out: &mut String, page: &Page<'_>) {
+        if self.view.state.is_some() {
+            if self.is_loud() {
+                self.loud(out, page);
+            } else {
+                self.quiet(out, page);
+            }
+        }
+        out.push_str(if self.is_folded() {
+            "</details>"
+        } else {
+            "</section>"
+        });
     }
-    out.push_str("<dl class=\"rb-facts\">");
-    let mut fact = |name: &str, value: &str| {
-        let _ = write!(out, "<dt>{name}</dt><dd>{value}</dd>");
-    };
-    let changed = if step.changed {
-        ", changed"
-    } else {
-        ", unchanged"
-    };
-    fact(
-        "mode",
-        &format!(
-            "{}{}",
-            step.mode,
-            if step.state == State::Passed {
-                changed
+
+    /// Something does not hold: the reason at once, the rest folded.
+    fn loud(&self, out: &mut String, page: &Page<'_>) {
+        out.push_str("<div class=\"rb-why\">");
+        self.reason(out);
+        if let Some(failing) = strip::failing(self.view.failing.as_ref(), &self.view.strip) {
+            out.push_str("<p>");
+            strip::cells(out, &self.view.strip, strip::CARD_MAX, page);
+            let _ = write!(out, " {}</p>", escaped(&failing));
+        }
+        out.push_str("</div>");
+        self.items(out);
+        let Some(step) = self.evidence else {
+            self.no_evidence(out, page);
+            return;
+        };
+        if step.checks.len() > 1 {
+            let failing = step.checks.iter().filter(|c| c.verdict == Verdict::Fails);
+            let (failing, all) = (failing.count(), count(step.checks.len(), "check"));
+            folded(out, &format!("{all}, {failing} not holding"), |out| {
+                evidence::checks(out, &step.checks);
+            });
+        }
+        if let Some(diff) = &step.diff {
+            // A check that shows a difference of several lines has shown it already.
+            let mut shown = step.checks.iter().filter(|c| c.verdict == Verdict::Fails);
+            let shown = shown
+                .next()
+                .is_some_and(|check| check.actual.contains('\n'));
+            let open = if step.state == State::Drifted && !shown {
+                " open"
             } else {
                 ""
-            }
-        ),
-    );
-    fact("target", &escaped(&step.target));
-    for (name, value) in &step.identity {
-        fact(&escaped(name), &escaped(value));
+            };
+            let _ = write!(out, "<details{open}><summary>Difference</summary>");
+            evidence::diff(out, diff);
+            out.push_str("</details>");
+        }
+        evidence::output(out, step, Amount::Loud);
+        folded(out, "What was run where", |out| {
+            self.stale(out);
+            evidence::command(out, step);
+            evidence::facts(out, step);
+            evidence::run(out, self.view.run.as_deref(), page);
+        });
     }
-    if step.attempts > 1 {
-        fact("attempts", &step.attempts.to_string());
-    }
-    for (name, value) in &step.captures {
-        let value = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        fact(
-            &format!("captured {}", escaped(name)),
-            &escaped(&bounded(&value)),
-        );
-    }
-    if let Some(note) = &step.note {
-        fact("note", &escaped(note));
-    }
-    if let Some(run) = card.run {
-        fact(
-            "run",
-            &format!(
-                "<a href=\"{}runs/{run}.html\">{run}</a>",
-                place.root,
-                run = escaped(run)
-            ),
-        );
-    }
-    out.push_str("</dl></div></details>");
-}
 
-fn items(out: &mut String, card: &Card<'_>) {
-    if card.items.is_empty() {
-        return;
-    }
-    let holding = card
-        .items
-        .iter()
-        .filter(|(_, state, _)| *state == State::Passed)
-        .count();
-    let _ = write!(
-        out,
-        "<details><summary>{holding} of {} passed</summary><div class=\"rb-in\"><ul>",
-        count(card.items.len(), "item")
-    );
-    for (id, state, ms) in &card.items {
-        out.push_str("<li>");
-        sign(out, Some(*state), Freshness::Fresh, state.as_str());
-        let _ = write!(
-            out,
-            " {} <span class=\"rb-meta\">{}</span></li>",
-            escaped(id),
-            duration(*ms)
-        );
-    }
-    out.push_str("</ul></div></details>");
-}
-
-/// The last results, once there is more than one to compare.
-fn history(out: &mut String, card: &Card<'_>, place: Place<'_>) {
-    if card.strip.len() < 2 {
-        return;
-    }
-    let _ = write!(
-        out,
-        "<details><summary>History ({})</summary><div class=\"rb-in\">",
-        count(card.strip.len(), "run")
-    );
-    strip(
-        out,
-        card.strip.iter().map(|(run, state)| (*run, Some(*state))),
-        place,
-    );
-    out.push_str("</div></details>");
-}
-
-/// A strip of results, oldest first, each a link to its run.
-pub fn strip<'r>(
-    out: &mut String,
-    results: impl Iterator<Item = (&'r str, Option<State>)>,
-    place: Place<'_>,
-) {
-    out.push_str("<ul class=\"rb-strip\">");
-    for (run, state) in results {
-        let label = format!("{}: {}", word(state), run);
-        match state {
-            Some(state) => {
-                let _ = write!(
-                    out,
-                    "<li><a class=\"rb-{state}\" href=\"{}runs/{}.html\" title=\"{label}\" aria-label=\"{label}\"></a></li>",
-                    place.root,
-                    escaped(run)
-                );
+    /// Why it does not hold: the first check that fails, the difference, the place, the hint.
+    fn reason(&self, out: &mut String) {
+        let view = self.view;
+        let Some(step) = self.evidence else {
+            let message = view.message.as_deref().unwrap_or_else(|| told(view.state));
+            self.line(out, &escaped(&bounded(message, TEXT_CHARACTERS_MAX)));
+            return;
+        };
+        let check = step.checks.iter().find(|c| c.verdict == Verdict::Fails);
+        match check {
+            Some(check) => {
+                let expected = escaped(&bounded(&check.expected, TEXT_CHARACTERS_MAX));
+                let name = escaped(&check.check);
+                if check.actual.contains('\n') {
+                    self.line(
+                        out,
+                        &format!(
+                            "<b>{name}</b> expected <span class=\"rb-q\">{expected}</span>, found"
+                        ),
+                    );
+                    evidence::diff(out, &check.actual);
+                } else {
+                    let actual = escaped(&bounded(&check.actual, TEXT_CHARACTERS_MAX));
+                    self.line(out, &format!("<b>{name}</b> expected <span class=\"rb-q\">{expected}</span>, found <span class=\"rb-q\">{actual}</span>"));
+                }
             }
             None => {
-                let _ = write!(
-                    out,
-                    "<li><span class=\"rb-none\" title=\"not in run {}\"></span></li>",
-                    escaped(run)
-                );
+                let reason = step.reason.as_deref().or(view.message.as_deref());
+                let reason = reason.unwrap_or_else(|| told(view.state));
+                self.line(out, &escaped(&bounded(reason, TEXT_CHARACTERS_MAX)));
+                let message = step.message.as_deref();
+                if let Some(message) = message.filter(|message| *message != reason) {
+                    evidence::text(out, message);
+                }
             }
         }
+        if let Some(hint) = &step.hint {
+            let _ = write!(out, "<p><b>hint:</b> {}</p>", escaped(hint));
+        }
+        if let Some(note) = &step.note {
+            let _ = write!(out, "<p>{}</p>", escaped(note));
+        }
     }
-    out.push_str("</ul>");
+
+    /// The line that says what does not hold, with its place in the source.
+    fn line(&self, out: &mut String, html: &str) {
+        out.push_str("<p>");
+        sign(out, self.view.state);
+        let place = escaped(self.guide.source.path());
+        let _ = write!(
+            out,
+            "{html} <span class=\"rb-place\">{place}:{}</span></p>",
+            self.step.line
+        );
+    }
+
+    /// Why the result is worth less today.
+    fn stale(&self, out: &mut String) {
+        if let Some(why) = &self.view.stale {
+            let _ = write!(out, "<p><b>stale:</b> {}</p>", escaped(why));
+        }
+    }
+
+    /// It holds, or was not due: one line that opens.
+    fn quiet(&self, out: &mut String, page: &Page<'_>) {
+        let view = self.view;
+        if view.state == Some(State::Skipped) {
+            let why = self.evidence.and_then(|step| step.reason.as_deref());
+            let why = why.or(view.message.as_deref()).unwrap_or("skipped");
+            out.push_str("<div class=\"rb-why\">");
+            self.line(out, &escaped(&bounded(why, TEXT_CHARACTERS_MAX)));
+            out.push_str("</div>");
+            return;
+        }
+        self.items(out);
+        let Some(step) = self.evidence else {
+            self.no_evidence(out, page);
+            return;
+        };
+        let mut summary = match step.checks.len() {
+            0 => "Evidence".to_owned(),
+            1 => "1 check holds".to_owned(),
+            more => format!("{more} checks, all hold"),
+        };
+        let _ = write!(summary, " · {}", duration(step.duration_ms));
+        if step.changed {
+            summary.push_str(" · changed");
+        }
+        folded(out, &summary, |out| {
+            self.stale(out);
+            evidence::rows(out, &step.checks);
+            if let Some(diff) = &step.diff {
+                evidence::diff(out, diff);
+            }
+            evidence::output(out, step, Amount::Quiet);
+            if self.shows_command(step) {
+                evidence::command(out, step);
+            }
+            if let Some(note) = &step.note {
+                let _ = write!(out, "<p>{}</p>", escaped(note));
+            }
+            if strip::has_failures(&view.strip) {
+                out.push_str("<p>");
+                strip::cells(out, &view.strip, strip::CARD_MAX, page);
+                out.push_str("</p>");
+            }
+            evidence::run(out, view.run.as_deref(), page);
+        });
+    }
+
+    /// Whether what was run says more than the code above it.
+    fn shows_command(&self, step: &StepFinished) -> bool {
+        step.command
+            .as_deref()
+            .is_some_and(|command| command.trim() != self.shown.trim())
+    }
+
+    fn no_evidence(&self, out: &mut String, page: &Page<'_>) {
+        if self.view.run.is_some() {
+            folded(out, "Evidence", |out| {
+                self.stale(out);
+                out.push_str("<p>The evidence of this run is no longer kept.</p>");
+                evidence::run(out, self.view.run.as_deref(), page);
+            });
+        }
+    }
+
+    /// The items of `each`, each with its state.
+    fn items(&self, out: &mut String) {
+        let items = &self.view.items;
+        if items.is_empty() {
+            return;
+        }
+        let passed = items.iter().filter(|item| item.state == State::Passed);
+        let summary = format!(
+            "{} of {} passed",
+            passed.count(),
+            count(items.len(), "item")
+        );
+        folded(out, &summary, |out| {
+            out.push_str("<ul>");
+            for item in items {
+                let name = item.id.item.as_deref().unwrap_or_default();
+                let _ = write!(
+                    out,
+                    "<li id=\"{}\" data-s=\"{}\">",
+                    address(&item.id.anchor()),
+                    item.state
+                );
+                badge(out, Some(item.state), told(Some(item.state)));
+                let _ = write!(
+                    out,
+                    " {} <span class=\"rb-m\">{} · {}</span></li>",
+                    escaped(name),
+                    escaped(&item.target),
+                    duration(item.duration_ms)
+                );
+            }
+            out.push_str("</ul>");
+        });
+    }
 }
 
-fn bounded(text: &str) -> String {
-    let count = text.chars().count();
-    if count <= VALUE_CHARACTERS_MAX {
-        return text.to_owned();
+/// A folded part of a card.
+fn folded(out: &mut String, summary: &str, inside: impl FnOnce(&mut String)) {
+    let _ = write!(out, "<details><summary>{}</summary>", escaped(summary));
+    inside(out);
+    out.push_str("</details>");
+}
+
+/// A condition as text, when it is a script or a template.
+fn condition(condition: &Condition) -> Option<&str> {
+    match condition {
+        Condition::Template(node) | Condition::Script(node) => node.as_text(),
+        Condition::Action(inline) => Some(inline.action.0.name),
+        Condition::All(all) => all.iter().find_map(self::condition),
+        Condition::Bool(_) => None,
     }
-    let cut: String = text.chars().take(VALUE_CHARACTERS_MAX).collect();
-    format!("{cut}… ({} more characters)", count - VALUE_CHARACTERS_MAX)
 }

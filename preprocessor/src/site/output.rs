@@ -1,45 +1,48 @@
 //! What a step printed, as HTML: ANSI colours as spans, everything else as harmless text.
 //!
-//! Hostile output is the normal case: HTML, control bytes, cursor movements, very long lines. Only colours and weights survive; the rest
-//! of every escape sequence is dropped. Nothing is longer than [`OUTPUT_BYTES_MAX`] on a page.
+//! Hostile output is the normal case: HTML, control bytes, cursor movements, very long lines. Only colours and weights survive;
+//! the rest of every escape sequence is dropped. Nothing is longer than what the caller allows.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use runbook::event::Excerpt;
 use vte::{Params, Parser, Perform};
 
 use super::html::escape;
+use crate::records::{back, front};
 
-/// How much of an output stands on a page; the whole stands in the run's directory.
-pub const OUTPUT_BYTES_MAX: usize = 8 * 1024;
-
-/// Appends an output's head and tail, and a line between them that says what was left out.
-pub fn render(out: &mut String, excerpt: &Excerpt) {
-    let half = OUTPUT_BYTES_MAX / 2;
-    if excerpt.tail.is_empty() && excerpt.head.len() <= OUTPUT_BYTES_MAX {
-        ansi(out, &excerpt.head);
+/// Appends an output's head and tail, at most `bytes_max` of it, and between them how much was left out.
+pub(super) fn render(out: &mut String, excerpt: &Excerpt, bytes_max: usize) {
+    let whole = excerpt.tail.is_empty() && excerpt.bytes <= excerpt.head.len() as u64;
+    if whole && excerpt.head.len() <= bytes_max {
+        ansi(out, excerpt.head.trim_end_matches(['\n', '\r']));
         return;
     }
+    let half = bytes_max / 2;
     let last = if excerpt.tail.is_empty() {
         &excerpt.head
     } else {
         &excerpt.tail
     };
-    let head = cut_front(&excerpt.head, half);
-    let tail = cut_back(last, half);
-    ansi(out, head);
-    let left_out = excerpt
-        .bytes
-        .saturating_sub((head.len() + tail.len()) as u64);
+    let (head, tail) = (front(&excerpt.head, half), back(last, half));
+    ansi(out, head.trim_end_matches(['\n', '\r']));
+    let shown = (head.len() + tail.len()) as u64;
+    let left_out = excerpt.bytes.saturating_sub(shown);
     let _ = write!(
         out,
         "&#10;<span class=\"ad\">… {left_out} bytes left out …</span>&#10;"
     );
-    ansi(out, tail);
+    ansi(out, tail.trim_end_matches(['\n', '\r']));
 }
 
 /// Appends a text with its ANSI colours.
-pub fn ansi(out: &mut String, text: &str) {
+pub(super) fn ansi(out: &mut String, text: &str) {
+    let text = overwritten(text);
+    if !text.contains('\u{1b}') {
+        escape(out, &text);
+        return;
+    }
     let mut painter = Painter {
         out,
         style: Style::default(),
@@ -49,32 +52,21 @@ pub fn ansi(out: &mut String, text: &str) {
     painter.close();
 }
 
-fn cut_front(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+/// Of each line what a terminal would show at its end: a progress bar draws itself again after each carriage return.
+fn overwritten(text: &str) -> Cow<'_, str> {
+    if !text.contains('\r') {
+        return Cow::Borrowed(text);
     }
-    // Whole lines read better than halves of them, where there are any.
-    text[..end]
-        .rfind('\n')
-        .filter(|at| *at > end / 2)
-        .map_or(&text[..end], |at| &text[..at])
-}
-
-fn cut_back(text: &str, bytes: usize) -> &str {
-    let mut start = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    let cut = &text[start..];
-    cut.find('\n')
-        .filter(|at| *at < cut.len() / 2)
-        .map_or(cut, |at| &cut[at + 1..])
+    let lines = text.split('\n').map(|line| {
+        let line = line.trim_end_matches('\r');
+        line.rfind('\r').map_or(line, |at| &line[at + 1..])
+    });
+    Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Style {
-    color: Option<u8>,
+    color: Option<u16>,
     bold: bool,
     dim: bool,
     italic: bool,
@@ -103,29 +95,71 @@ impl Painter<'_> {
         if style == Style::default() {
             return;
         }
-        let mut classes = Vec::new();
+        self.out.push_str("<span class=\"");
+        let start = self.out.len();
         if let Some(color) = style.color {
-            classes.push(format!("a{color}"));
+            let _ = write!(self.out, "a{color}");
         }
-        for (on, class) in [
+        let weights = [
             (style.bold, "ab"),
             (style.dim, "ad"),
             (style.italic, "ai"),
             (style.underline, "au"),
-        ] {
-            if on {
-                classes.push(class.to_owned());
+        ];
+        for (_, class) in weights.iter().filter(|(on, _)| *on) {
+            if self.out.len() > start {
+                self.out.push(' ');
+            }
+            self.out.push_str(class);
+        }
+        self.out.push_str("\">");
+        self.open = true;
+    }
+
+    fn select(&mut self, params: &Params) {
+        let mut style = self.style;
+        let mut codes = params.iter();
+        while let Some(code) = codes.next() {
+            match code.first().copied().unwrap_or(0) {
+                0 => style = Style::default(),
+                1 => style.bold = true,
+                2 => style.dim = true,
+                3 => style.italic = true,
+                4 => style.underline = true,
+                22 => (style.bold, style.dim) = (false, false),
+                23 => style.italic = false,
+                24 => style.underline = false,
+                code @ 30..=37 => style.color = Some(code - 30),
+                code @ 90..=97 => style.color = Some(code - 90),
+                39 => style.color = None,
+                // One colour of 256 or of all: what follows belongs to it, unless it stands behind colons.
+                base @ (38 | 48) if code.len() == 1 => {
+                    let kind = codes.next().and_then(|code| code.first().copied());
+                    let color = codes.next().and_then(|code| code.first().copied());
+                    match (kind, color) {
+                        (Some(5), Some(color @ 0..=15)) if base == 38 => {
+                            style.color = Some(color % 8);
+                        }
+                        (Some(2), _) => drop((codes.next(), codes.next())),
+                        _ => {}
+                    }
+                }
+                _ => {}
             }
         }
-        let _ = write!(self.out, "<span class=\"{}\">", classes.join(" "));
-        self.open = true;
+        self.paint(style);
     }
 }
 
 impl Perform for Painter<'_> {
     fn print(&mut self, c: char) {
         let mut buffer = [0; 4];
-        escape(self.out, c.encode_utf8(&mut buffer));
+        // Two braces in a row come one by one here: each is escaped.
+        if c == '{' {
+            self.out.push_str("&#123;");
+        } else {
+            escape(self.out, c.encode_utf8(&mut buffer));
+        }
     }
 
     fn execute(&mut self, byte: u8) {
@@ -136,37 +170,10 @@ impl Perform for Painter<'_> {
         }
     }
 
-    fn csi_dispatch(&mut self, params: &Params, _: &[u8], _: bool, action: char) {
-        if action != 'm' {
-            return;
+    fn csi_dispatch(&mut self, params: &Params, between: &[u8], _: bool, action: char) {
+        if action == 'm' && between.is_empty() {
+            self.select(params);
         }
-        let mut style = self.style;
-        let mut codes = params
-            .iter()
-            .map(|param| param.first().copied().unwrap_or(0));
-        while let Some(code) = codes.next() {
-            match code {
-                0 => style = Style::default(),
-                1 => style.bold = true,
-                2 => style.dim = true,
-                3 => style.italic = true,
-                4 => style.underline = true,
-                22 => (style.bold, style.dim) = (false, false),
-                23 => style.italic = false,
-                24 => style.underline = false,
-                30..=37 => style.color = Some((code - 30) as u8),
-                90..=97 => style.color = Some((code - 90) as u8),
-                39 => style.color = None,
-                // A colour of 256 or of all: what follows belongs to it.
-                38 | 48 => match codes.next() {
-                    Some(5) => drop(codes.next()),
-                    Some(2) => drop((codes.next(), codes.next(), codes.next())),
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        self.paint(style);
     }
 }
 
@@ -182,46 +189,64 @@ mod tests {
 
     #[test]
     fn colours_become_spans_and_everything_else_is_text() {
-        assert_eq!(
-            rendered("\u{1b}[1;31mred\u{1b}[0m plain"),
-            "<span class=\"a1 ab\">red</span> plain"
-        );
-        assert_eq!(
-            rendered("<script>alert(1)</script>\n\n{{#include x}}"),
-            "&lt;script&gt;alert(1)&lt;/script&gt;&#10;&#10;&#123;&#123;#include x}}"
-        );
-        assert_eq!(
-            rendered(
-                "\u{1b}[2J\u{1b}]0;title\u{7}a\u{8}\r\u{0}b\u{1b}[38;5;9mc\u{1b}[38;2;1;2;3md"
+        for (text, html) in [
+            (
+                "\u{1b}[1;31mred\u{1b}[0m plain",
+                "<span class=\"a1 ab\">red</span> plain",
             ),
-            "abcd"
+            (
+                "<script>alert(1)</script>\n\n{{#include x}}",
+                "&lt;script&gt;alert(1)&lt;/script&gt;&#10;&#10;&#123;{#include x}}",
+            ),
+            ("\u{1b}[m{{#include x}}", "&#123;&#123;#include x}}"),
+            (
+                "\u{1b}[2J\u{1b}]0;title\u{7}a\u{8}\u{0}b\u{1b}[38;5;200mc\u{1b}[38;2;1;2;3md",
+                "abcd",
+            ),
+            (
+                "\u{1b}[38;5;9mc\u{1b}[38:2::1:2:3md",
+                "<span class=\"a1\">cd</span>",
+            ),
+            ("\u{1b}[32mopen", "<span class=\"a2\">open</span>"),
+            (
+                "\u{1b}[4;3mx\u{1b}[24;23;39my",
+                "<span class=\"ai au\">x</span>y",
+            ),
+        ] {
+            assert_eq!(rendered(text), html, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_progress_bar_shows_its_last_state() {
+        assert_eq!(
+            rendered("10 %\r50 %\rdone\r\nnext\r\n"),
+            "done&#10;next&#10;"
         );
-        assert_eq!(rendered("\u{1b}[32mopen"), "<span class=\"a2\">open</span>");
     }
 
     #[test]
     fn a_long_output_is_cut_in_the_middle_and_says_so() {
         let line = "x".repeat(10 * 1024 * 1024);
         let excerpt = Excerpt {
-            head: line.clone(),
-            tail: String::new(),
             bytes: line.len() as u64,
+            head: line,
             lines: 1,
+            ..Excerpt::default()
         };
         let mut out = String::new();
-        render(&mut out, &excerpt);
-        assert!(out.len() < OUTPUT_BYTES_MAX + 200, "{}", out.len());
-        assert!(
-            out.contains("… 10477568 bytes left out …"),
-            "{}",
-            &out[4_000..4_300]
-        );
+        render(&mut out, &excerpt, 8_192);
+        assert!(out.len() < 8_192 + 100, "{}", out.len());
+        assert!(out.contains("… 10477568 bytes left out …"));
     }
 
     #[test]
     fn nothing_blank_or_foreign_is_left() {
         let hostile: String = (0..=255u8).map(char::from).collect();
-        let out = rendered(&hostile);
-        assert!(!out.contains('\n') && !out.contains('\u{1b}') && !out.contains("{{"));
+        for text in [hostile.clone(), format!("\u{1b}[31m{hostile}")] {
+            let out = rendered(&text);
+            assert!(!out.contains(['\n', '\r', '\u{1b}', '\u{9b}']), "{out:?}");
+            assert!(!out.contains("{{"));
+        }
     }
 }

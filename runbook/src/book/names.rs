@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::json;
 
+use super::expressions::Expressions;
 use super::secrets::listed_secret;
 use super::texts::{Place, texts};
-use super::{Checked, LAB, World, needs};
+use super::{Checked, World, needs, parallel, vars};
 use crate::findings::Findings;
 use crate::id::{Id, Ref};
 use crate::inventory::Inventory;
@@ -17,6 +18,7 @@ use crate::source::Span;
 use crate::step::STEP_FIELDS;
 use crate::suggest;
 use crate::template::{self, Path, Scope};
+use crate::values::Values;
 
 /// Checks every template of every step; gives what each step uses.
 pub(super) fn check(
@@ -24,78 +26,43 @@ pub(super) fn check(
     world: &World,
     inventory: &Inventory,
     profile: &str,
-    vars: &Vars,
-    more: &mut [Findings],
-) -> Vec<Vec<Uses>> {
-    let shared = shared_scope(inventory, profile);
-    let mut all = Vec::with_capacity(checked.len());
-    for (one, findings) in checked.iter().zip(more) {
-        let guide = &one.guide;
+    given: &Vars,
+) -> Vec<(Vec<Uses>, Findings)> {
+    let shared = shared_scope(inventory, profile, given);
+    let each = |one: &Checked| {
+        let mut findings = Findings::new(one.guide.source.clone());
         let context = Context {
             checked,
             world,
             inventory,
-            guide,
-            vars: var_names(guide, inventory, profile, vars, findings),
-            by_name: by_name(guide),
+            guide: &one.guide,
+            vars: vars::names(
+                &one.guide,
+                inventory,
+                profile,
+                given,
+                &shared,
+                &mut findings,
+            ),
+            by_name: by_name(&one.guide),
             scope: &shared,
+            expressions: Expressions::default(),
         };
-        all.push(
-            (0..guide.steps.len())
-                .map(|step| context.step(step, findings))
-                .collect(),
-        );
-    }
-    all
+        let uses = (0..one.guide.steps.len())
+            .map(|step| context.step(step, &mut findings))
+            .collect();
+        (uses, findings)
+    };
+    parallel::map(checked.iter().collect(), each)
 }
 
 /// The roots whose values are known when the book is checked.
-fn shared_scope(inventory: &Inventory, profile: &str) -> Scope {
-    let mut scope = Scope::new();
-    let whole = inventory
-        .node
-        .as_ref()
-        .map_or_else(|| json!({}), Node::to_json);
-    scope.set("inventory", whole);
-    scope.set("profile", json!({"name": profile, "lab": profile == LAB}));
+pub(super) fn shared_scope(inventory: &Inventory, profile: &str, given: &Vars) -> Scope {
+    let mut scope = Values::new(inventory, profile, given).shared().clone();
     for root in ["vars", "steps", "secret"] {
         scope.set(root, json!({}));
     }
     scope
-}
-
-/// The vars of a guide; one that is in the inventory too is an error.
-fn var_names(
-    guide: &Guide,
-    inventory: &Inventory,
-    profile: &str,
-    given: &Vars,
-    findings: &mut Findings,
-) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = inventory
-        .vars
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
-    for (name, node) in &guide.front.vars {
-        if names.contains(name) {
-            findings.hinted(
-                "var-twice",
-                node.span,
-                format!("`{name}` is a var of the inventory already"),
-                "choose another name, or take one of them out",
-            );
-        }
-    }
-    names.extend(guide.front.vars.iter().map(|(name, _)| name.clone()));
-    names.extend(
-        inventory
-            .profile(profile)
-            .into_iter()
-            .flat_map(|profile| profile.vars.iter().map(|(name, _)| name.clone())),
-    );
-    names.extend(given.keys().cloned());
-    names
 }
 
 /// Steps of a guide by their own name with `_`.
@@ -109,7 +76,7 @@ fn by_name(guide: &Guide) -> HashMap<String, Vec<usize>> {
     all
 }
 
-fn underscored(name: &str) -> String {
+pub(super) fn underscored(name: &str) -> String {
     name.replace('-', "_")
 }
 
@@ -121,6 +88,7 @@ struct Context<'a> {
     vars: BTreeSet<String>,
     by_name: HashMap<String, Vec<usize>>,
     scope: &'a Scope,
+    expressions: Expressions,
 }
 
 /// One name in one template of one step.
@@ -164,16 +132,25 @@ impl Context<'_> {
         let Some(text) = node.as_text().filter(|text| template::has_template(text)) else {
             return;
         };
-        let errors = template::check(text);
-        if !errors.is_empty() {
-            for error in errors {
-                let span = locate(&findings.source, node.span, text, error.range);
-                findings.maybe_hinted("invalid-template", span, error.message, error.hint);
-            }
-            return;
-        }
         for expression in template::expressions(text) {
-            let paths = template::names(expression.source);
+            if !expression.closed {
+                for error in template::check(&text[expression.range.start..]) {
+                    let error = error.moved(expression.range.start);
+                    let span = locate(&findings.source, node.span, text, error.range);
+                    findings.maybe_hinted("invalid-template", span, error.message, error.hint);
+                }
+                continue;
+            }
+            let understood = self.expressions.understand(expression.source);
+            let paths = match &*understood {
+                Ok(paths) => paths,
+                Err(error) => {
+                    let error = error.clone().moved(expression.offset);
+                    let span = locate(&findings.source, node.span, text, error.range);
+                    findings.maybe_hinted("invalid-template", span, error.message, error.hint);
+                    continue;
+                }
+            };
             let mut skip = false;
             for (index, path) in paths.iter().enumerate() {
                 // The rest of a name with `-` that was told already.
@@ -467,8 +444,8 @@ impl Context<'_> {
                         .map(|step| step.id.anchor())
                         .collect()
                 };
-                let hint = suggest::did_you_mean(key, ids.iter().map(String::as_str))
-                    .map(|hint| hint.replace('`', "\""));
+                let hint = suggest::nearest(key, ids.iter().map(String::as_str))
+                    .map(|id| format!("did you mean `steps[\"{id}\"]`?"));
                 findings.maybe_hinted("undefined-name", used.span, format!("there is no step `{key}`"), hint.or_else(|| Some("write `steps[\"section/id\"]`, of another guide `steps[\"guide#section/id\"]`".into())));
                 None
             }

@@ -52,8 +52,7 @@ pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
         broken |= more[index].list.len() > before;
     }
     if !broken {
-        let guides: Vec<&Guide> = checked.iter().map(|one| &one.guide).collect();
-        cycle(&guides, more);
+        cycle(&NeedsGraph::new(checked.iter().map(|one| &one.guide)), more);
     }
 }
 
@@ -153,13 +152,16 @@ enum Vertex {
     Front(usize),
 }
 
-struct Graph<'a> {
-    guides: &'a [&'a Guide],
+/// What needs what in a book.
+#[derive(Debug)]
+pub struct NeedsGraph<'a> {
+    guides: Vec<&'a Guide>,
     by_id: HashMap<&'a str, usize>,
 }
 
-impl<'a> Graph<'a> {
-    fn new(guides: &'a [&'a Guide]) -> Self {
+impl<'a> NeedsGraph<'a> {
+    fn new(guides: impl Iterator<Item = &'a Guide>) -> Self {
+        let guides: Vec<&Guide> = guides.collect();
         let by_id = guides
             .iter()
             .enumerate()
@@ -277,10 +279,9 @@ pub(super) fn sections_under(guide: &Guide, section: &str) -> HashSet<usize> {
 }
 
 /// Reports the first cycle of each guide.
-fn cycle(guides: &[&Guide], more: &mut [Findings]) {
-    let graph = Graph::new(guides);
+fn cycle(graph: &NeedsGraph<'_>, more: &mut [Findings]) {
     let mut done: HashSet<Vertex> = HashSet::new();
-    let starts = guides.iter().enumerate().flat_map(|(guide, model)| {
+    let starts = graph.guides.iter().enumerate().flat_map(|(guide, model)| {
         std::iter::once(Vertex::Front(guide))
             .chain((0..model.steps.len()).map(move |step| Vertex::Step(StepRef { guide, step })))
     });
@@ -297,7 +298,7 @@ fn cycle(guides: &[&Guide], more: &mut [Findings]) {
                         .unwrap_or(0);
                     let ring: Vec<Vertex> =
                         path[from..].iter().map(|(vertex, _)| *vertex).collect();
-                    report(&graph, &ring, more);
+                    report(graph, &ring, more);
                     return;
                 }
                 Some(vertex) if !done.contains(&vertex) => {
@@ -321,7 +322,7 @@ fn cycle(guides: &[&Guide], more: &mut [Findings]) {
     }
 }
 
-fn report(graph: &Graph<'_>, ring: &[Vertex], more: &mut [Findings]) {
+fn report(graph: &NeedsGraph<'_>, ring: &[Vertex], more: &mut [Findings]) {
     // Begin at a step or guide that says it needs something: that is where the cycle can be cut.
     let says = |vertex: &Vertex| match vertex {
         Vertex::Step(at) => graph.guides[at.guide].steps[at.step].keys.needs.is_some(),
@@ -368,30 +369,32 @@ fn report(graph: &Graph<'_>, ring: &[Vertex], more: &mut [Findings]) {
 }
 
 impl Book {
+    /// What needs what: made once, asked often.
+    pub fn needs(&self) -> NeedsGraph<'_> {
+        NeedsGraph::new(self.guides.iter())
+    }
+}
+
+impl NeedsGraph<'_> {
     /// What a step needs directly: what its `needs` says, else the due steps above it in its guide; and what its guide needs.
     /// In the book's order, each once.
-    pub fn needs(&self, at: StepRef) -> Vec<StepRef> {
-        let guides: Vec<&Guide> = self.guides.iter().collect();
-        let graph = Graph::new(&guides);
+    pub fn of(&self, at: StepRef) -> Vec<StepRef> {
         let mut found = HashSet::new();
-        direct(&graph, Vertex::Step(at), &mut found, &mut HashSet::new());
+        direct(self, Vertex::Step(at), &mut found, &mut HashSet::new());
         found.remove(&at);
         let mut found: Vec<StepRef> = found.into_iter().collect();
         found.sort_unstable();
         found
     }
 
-    /// The given steps and everything they need, in an order in which each stands after what it needs and which is the
-    /// book's order otherwise.
+    /// The given steps and everything they need, each after what it needs, in the book's order otherwise.
     pub fn with_needs(&self, steps: &[StepRef]) -> Vec<StepRef> {
-        let guides: Vec<&Guide> = self.guides.iter().collect();
-        let graph = Graph::new(&guides);
         let mut wanted = steps.to_vec();
         wanted.sort_unstable();
         let mut ordered = Vec::new();
         let mut seen = HashSet::new();
         for step in wanted {
-            visit(&graph, Vertex::Step(step), &mut seen, &mut ordered);
+            visit(self, Vertex::Step(step), &mut seen, &mut ordered);
         }
         ordered
     }
@@ -399,7 +402,7 @@ impl Book {
 
 /// The steps behind the auxiliary vertices.
 fn direct(
-    graph: &Graph<'_>,
+    graph: &NeedsGraph<'_>,
     vertex: Vertex,
     found: &mut HashSet<StepRef>,
     seen: &mut HashSet<Vertex>,
@@ -419,7 +422,12 @@ fn direct(
 }
 
 /// Depth first, without recursion: a guide may have ten thousand steps.
-fn visit(graph: &Graph<'_>, start: Vertex, seen: &mut HashSet<Vertex>, ordered: &mut Vec<StepRef>) {
+fn visit(
+    graph: &NeedsGraph<'_>,
+    start: Vertex,
+    seen: &mut HashSet<Vertex>,
+    ordered: &mut Vec<StepRef>,
+) {
     if !seen.insert(start) {
         return;
     }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::id::Id;
 
+mod books;
+mod properties;
 mod rules;
 
 /// Files of the tests.

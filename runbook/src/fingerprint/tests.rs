@@ -62,7 +62,10 @@ fn step(text: &str) -> Step {
         action,
         args: node.get(action.name).cloned().unwrap(),
         on: node.get("on").cloned(),
-        target: Node::text(Span::default(), "local"),
+        target: node
+            .get("on")
+            .cloned()
+            .unwrap_or_else(|| Node::text(Span::default(), "local")),
         effect,
         keys: Keys {
             gate: node.get("gate").cloned(),

@@ -2,9 +2,9 @@
 
 use super::{Guest, GuestKind, Inventory, Profile, Secret};
 use crate::findings::Findings;
-use crate::front::{vars, without_templates};
+use crate::front::vars;
 use crate::mapped::Mapped;
-use crate::node::{Entry, Node};
+use crate::node::{Entry, Kind, Node};
 use crate::read;
 use crate::source::Source;
 use crate::spec::INVENTORY_KEYS;
@@ -49,7 +49,9 @@ pub(crate) fn load(source: &Source, findings: &mut Findings) -> Inventory {
         &mut errors,
     );
     errors.into_iter().for_each(|error| findings.read(error));
-    without_templates(&node, "the inventory", findings);
+    for entry in entries.iter().filter(|entry| entry.key != "vars") {
+        without_templates(&entry.value, findings);
+    }
     fill(&node, &mut inventory, findings);
     check(&inventory, &node, findings);
     inventory.node = Some(node);
@@ -284,5 +286,25 @@ fn secret_exists(inventory: &Inventory, node: &Node, findings: &mut Findings) {
             )
             .or_else(|| Some("add it under `secrets`".into())),
         );
+    }
+}
+
+/// Refuses templates in what nothing renders: everything but `vars`.
+fn without_templates(node: &Node, findings: &mut Findings) {
+    match &node.kind {
+        Kind::Scalar(_) if read::deferred(node) => findings.hinted(
+            "fixed-key",
+            node.span,
+            "the inventory holds no templates but in `vars`",
+            "write the value",
+        ),
+        Kind::List(items) => items
+            .iter()
+            .for_each(|item| without_templates(item, findings)),
+        Kind::Map(entries) => entries
+            .iter()
+            .filter(|entry| entry.key != "vars")
+            .for_each(|entry| without_templates(&entry.value, findings)),
+        Kind::Scalar(_) | Kind::Value(_) => {}
     }
 }

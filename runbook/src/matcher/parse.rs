@@ -10,7 +10,8 @@ use super::field::scalar;
 use super::range::AddressRange;
 use crate::node::{Entry, Kind, Node};
 use crate::source::Span;
-use crate::template::{did_you_mean, has_template};
+use crate::suggest::nearest;
+use crate::template::has_template;
 use crate::value::{Quantity, Unit, quantity};
 
 /// What is wrong with a matcher, an expectation or a capture.
@@ -186,7 +187,7 @@ impl Reader {
             unknown => {
                 let error =
                     MatcherError::new(entry.key_span, format!("unknown matcher `{unknown}`"));
-                let hint = match did_you_mean(unknown, NAMES.iter().copied()) {
+                let hint = match nearest(unknown, NAMES.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!(
                         "the matchers are {}; a map as a value is `equals: {{…}}`",

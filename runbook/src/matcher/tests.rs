@@ -938,6 +938,15 @@ fn wrong_matchers_are_found_in_one_pass_with_their_place() {
 }
 
 #[test]
+fn the_matchers_are_those_of_the_language() {
+    let listed: Vec<&str> = crate::spec::MATCHERS
+        .iter()
+        .map(|matcher| matcher.name)
+        .collect();
+    assert_eq!(NAMES, listed);
+}
+
+#[test]
 fn templates_are_taken_to_be_right_until_they_are_rendered() {
     for matcher in [
         json!("{{ vars.x }}"),

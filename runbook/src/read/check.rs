@@ -17,10 +17,11 @@ pub fn deferred(node: &Node) -> bool {
 
 /// Checks a node against a type and adds what is wrong. A scalar with a template satisfies every type.
 pub fn check(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) {
-    fits(ty, node, errors);
+    fits(ty, node, "value", errors);
 }
 
-pub(super) fn fits(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) -> bool {
+/// `name` is the key under which the node stands, for messages about what it lacks.
+pub(super) fn fits(ty: &Type, node: &Node, name: &str, errors: &mut Vec<ReadError>) -> bool {
     if deferred(node) {
         return true;
     }
@@ -41,31 +42,39 @@ pub(super) fn fits(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) -> bool 
         Type::Ref => reference(node).map(drop),
         Type::Nullable(ty) => {
             if !is_null(node) {
-                fits(ty, node, errors);
+                fits(ty, node, name, errors);
             }
             Ok(())
         }
         Type::List(ty) => {
             for item in items(node).iter() {
-                fits(ty, item, errors);
+                fits(ty, item, name, errors);
             }
             Ok(())
         }
         Type::Map(ty) => entries(node).map(|entries| {
             for entry in entries.iter() {
-                fits(ty, &entry.value, errors);
+                fits(ty, &entry.value, &entry.key, errors);
             }
         }),
-        Type::Record(fields, groups) => entries(node)
-            .map(|entries| check_fields(fields, groups, &entries, node.span, "it", errors)),
+        Type::Record(fields, groups) => entries(node).map(|entries| {
+            check_fields(
+                fields,
+                groups,
+                &entries,
+                node.span,
+                &format!("`{name}`"),
+                errors,
+            )
+        }),
         Type::Open(fields) => entries(node).map(|entries| {
             for entry in entries.iter() {
                 if let Some(field) = fields.iter().find(|field| field.name == entry.key) {
-                    fits(&field.ty, &entry.value, errors);
+                    fits(&field.ty, &entry.value, field.name, errors);
                 }
             }
         }),
-        Type::Either(types) => either(types, node, errors),
+        Type::Either(types) => either(types, node, name, errors),
     };
     if let Err(error) = result {
         errors.push(error);
@@ -74,11 +83,16 @@ pub(super) fn fits(ty: &Type, node: &Node, errors: &mut Vec<ReadError>) -> bool 
 }
 
 /// Of several types the errors of the one whose shape fits, else those of the last scalar one.
-fn either(types: &[Type], node: &Node, errors: &mut Vec<ReadError>) -> Result<(), ReadError> {
+fn either(
+    types: &[Type],
+    node: &Node,
+    name: &str,
+    errors: &mut Vec<ReadError>,
+) -> Result<(), ReadError> {
     let mut best: Option<Vec<ReadError>> = None;
     for ty in types {
         let mut own = Vec::new();
-        if fits(ty, node, &mut own) {
+        if fits(ty, node, name, &mut own) {
             return Ok(());
         }
         if best.is_none() || shape_fits(ty, node) {
@@ -143,7 +157,7 @@ pub fn check_fields(
     for entry in entries {
         match fields.iter().find(|field| field.name == entry.key) {
             Some(field) => {
-                fits(&field.ty, &entry.value, errors);
+                fits(&field.ty, &entry.value, field.name, errors);
             }
             None => errors.push(unknown_key(
                 fields.iter().map(|field| field.name),

@@ -8,20 +8,20 @@ const EFFECTS: Type = Type::Word(&["read", "change", "disrupt", "destroy"]);
 
 /// The keys of a chapter's front matter.
 pub static FRONT_KEYS: &[FieldSpec] = &[
-    FieldSpec::new("title", Type::Text, "the guide's title").default("the first heading"),
+    FieldSpec::new("title", Type::Text, "the guide's name in lists, reports and on the status page").default("the first heading"),
     FieldSpec::new(
         "verify",
         Type::Word(&["observe", "converge", "rehearse", "asked"]),
-        "how `verify` treats the guide; `asked`: a procedure, left out on real profiles unless addressed",
+        "how `verify` treats this guide; `asked`: a procedure, left out on real profiles unless addressed",
     )
     .default("`rehearse` in the lab, else `observe`"),
     FieldSpec::new("needs", REFS, "guides or sections that must hold first").default("none"),
-    FieldSpec::new("on", Type::Target, "the target of the steps whose action can run there").default("none"),
-    FieldSpec::new("vars", Type::Map(&Type::Any), "values for `{{ vars.NAME }}`; `null` must be given by the profile or `--var`")
+    FieldSpec::new("on", Type::Target, "where steps run that do not say it themselves and could run there").default("none"),
+    FieldSpec::new("vars", Type::Map(&Type::Any), "values for templates; `null` must be given by whoever runs it")
         .default("none"),
-    FieldSpec::new("timeout", Type::Duration, "the default of each step, not of the guide").default("`60s`"),
-    FieldSpec::new("tags", TEXTS, "words that `--tag` selects by").default("none"),
-    FieldSpec::new("owner", Type::Text, "who answers for the guide").default("none"),
+    FieldSpec::new("timeout", Type::Duration, "the time each step has, if it does not say otherwise").default("`60s`"),
+    FieldSpec::new("tags", TEXTS, "groups, for `--tag`").default("none"),
+    FieldSpec::new("owner", Type::Text, "who cares").default("none"),
 ];
 
 /// The keys of `retry` when it is a map.
@@ -39,56 +39,53 @@ pub static STEP_KEYS: &[FieldSpec] = &[
     FieldSpec::new(
         "id",
         Type::Text,
-        "its name in its section: `[a-z0-9]+(-[a-z0-9]+)*`, at most 64",
+        "the step's name in its section: small letters, digits, single hyphens, at most 64",
     )
     .required(),
-    FieldSpec::new("title", Type::Text, "its title, display only").default("the ID with blanks"),
+    FieldSpec::new("title", Type::Text, "what the card and the reports call it")
+        .default("the ID with blanks"),
     FieldSpec::new("on", Type::Target, "where it runs").default(
         "the guide's; else the guest, node or only cluster the action means; else `local`",
     ),
     FieldSpec::new(
         "effect",
         EFFECTS,
-        "what it does to the world; may be raised, and lowered only for scripts and `http`",
+        "how much it does; may be raised, lowered only for scripts and `http`",
     )
     .default("the action's"),
     FieldSpec::new(
         "when",
         Type::Either(&[Type::Condition, Type::Word(&["asked"])]),
-        "does not hold: the step is skipped; `asked`: only when asked for",
+        "not met: skipped, with the condition; `asked`: only when asked for",
     )
     .default("`true`"),
     FieldSpec::new(
         "unless",
         Type::Condition,
-        "holds: nothing to do; looked at again after the action",
+        "met: nothing to do; looked at again afterwards, when it must hold",
     )
     .default("none"),
     FieldSpec::new(
         "expect",
         Type::Map(&Type::Matcher),
-        "what the result must be, by field; all must hold",
+        "what must be true of the result",
     )
     .default("the action's own"),
     FieldSpec::new(
         "capture",
         Type::Map(&Type::Either(&[Type::Text, Type::Open(CAPTURE_KEYS)])),
-        "names for values of the result: a field, or `{FIELD: SELECTOR, secret: bool}`",
+        "values for later steps: a field, or `{FIELD: SELECTOR, secret: bool}`",
     )
     .default("none"),
     FieldSpec::new(
         "retry",
         Type::Either(&[Type::Duration, Type::Record(RETRY_KEYS, &[])]),
-        "tried again until all holds",
+        "repeat until the expectations hold",
     )
     .default("none"),
-    FieldSpec::new("hold", Type::Duration, "how long all must go on holding").default("none"),
-    FieldSpec::new(
-        "timeout",
-        Type::Duration,
-        "the limit of one attempt with its waiting",
-    )
-    .default("the action's, else the guide's"),
+    FieldSpec::new("hold", Type::Duration, "they must go on holding that long").default("none"),
+    FieldSpec::new("timeout", Type::Duration, "the time of one attempt")
+        .default("the action's, else the guide's"),
     FieldSpec::new(
         "needs",
         REFS,
@@ -98,46 +95,41 @@ pub static STEP_KEYS: &[FieldSpec] = &[
     FieldSpec::new(
         "undo",
         Type::Either(&[Type::Word(&["own", "none"]), Type::Do]),
-        "what takes it back; `none`: nothing does",
+        "takes it back; `none`: nothing does",
     )
     .default("the action's own"),
     FieldSpec::new(
         "repair",
         Type::Either(&[Type::Do, Type::Map(&Type::Do)]),
-        "run after a failure, then one more attempt",
+        "tried once after a failure, then the step again",
     )
     .default("none"),
     FieldSpec::new("diagnose", Type::Do, "what to collect when it fails")
         .default("what the action attaches"),
-    FieldSpec::new(
-        "detach",
-        Type::Bool,
-        "the script goes on without us on the target",
-    )
-    .default("`false`"),
+    FieldSpec::new("detach", Type::Bool, "a long command goes on without us").default("`false`"),
     FieldSpec::new(
         "background",
         Type::Either(&[Type::Bool, Type::Condition]),
-        "a script that stays up until the end of the guide; ready when the condition holds",
+        "stays up for the guide's later steps; ready when the condition holds",
     )
     .default("none"),
     FieldSpec::new(
         "cleanup",
         Type::Word(&["always"]),
-        "`undo` at the end of the run, whatever happened",
+        "undo at the end of the run, whatever happened",
     )
     .default("none"),
-    FieldSpec::new("gate", Type::Text, "why it waits for approval").default("none"),
+    FieldSpec::new("gate", Type::Text, "waits for an approval").default("none"),
     FieldSpec::new(
         "each",
         Type::Map(&Type::Any),
-        "once per item: a list, `nodes.*` or a template; the name `on` is the target",
+        "once per item of a list, of `nodes.*`, of a template's list; the name `on` is the target",
     )
     .default("none"),
     FieldSpec::new(
         "secrets",
         Type::Either(&[Type::List(&Type::SecretName), Type::Map(&Type::Text)]),
-        "the secrets it may see: names, or a map ENV to name or `steps.ID.NAME`",
+        "what this step may see: names, or a map from variable to name or `steps.ID.NAME`",
     )
     .default("none"),
     FieldSpec::new(
@@ -149,20 +141,25 @@ pub static STEP_KEYS: &[FieldSpec] = &[
     FieldSpec::new(
         "hints",
         Type::Map(&Type::Text),
-        "what a failure means, by `exit N`, `status N` or a text in output or error",
+        "what a known failure means, by `exit N`, `status N` or a text in output or error",
     )
     .default("none"),
-    FieldSpec::new("hidden", Type::Bool, "folded away on the page").default("`false`"),
+    FieldSpec::new(
+        "hidden",
+        Type::Bool,
+        "runs and is reported, folded away on the page",
+    )
+    .default("`false`"),
     FieldSpec::new(
         "strict",
         Type::Bool,
-        "a shell stops at the first failing command",
+        "`false`: the script handles its own failures",
     )
     .default("`true`"),
     FieldSpec::new(
         "template",
         Type::Word(&["on", "off"]),
-        "`off`: the body holds `{{` of its own",
+        "`off`: the body holds double braces of its own",
     )
     .default("`on`"),
 ];

@@ -38,6 +38,7 @@ pub static RULES: &[RuleSpec] = &[
         "duplicate-heading-id",
         "two headings do not have the same id",
     ),
+    rule_of("heading-id", "a heading that holds steps has an id"),
     rule_of("option-comment", "options are written `#|`"),
     rule_of(
         "option-place",
@@ -86,6 +87,12 @@ pub static RULES: &[RuleSpec] = &[
         "`background` stands without `detach`, `unless` and `retry`",
     ),
     rule_of("condition-changes", "a condition only reads"),
+    rule_of("own-undo", "`own` names an undo that the action has"),
+    RuleSpec {
+        name: "cleanup-without-undo",
+        severity: Severity::Warning,
+        what: "`cleanup` has something to do",
+    },
     // Results.
     rule_of(
         "unknown-field",

@@ -84,6 +84,7 @@ fn book(steps: &[&str]) -> Book {
         inventory: Inventory::default(),
         options: Options::default(),
         profile: "lab".into(),
+        given: Vars::new(),
     }
 }
 

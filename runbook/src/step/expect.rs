@@ -81,7 +81,7 @@ fn field(entry: &Entry, kind: FieldKind, all: &mut Vec<Expectation>, findings: &
             span,
         };
     if matches!(kind, FieldKind::Text | FieldKind::Value) {
-        matcher(&entry.value, kind, findings);
+        matcher(&entry.value, findings);
         all.push(expectation(None, None, &entry.value, span));
         return;
     }
@@ -109,7 +109,7 @@ fn field(entry: &Entry, kind: FieldKind, all: &mut Vec<Expectation>, findings: &
             if kind == FieldKind::Json {
                 path(&key, findings);
             }
-            matcher(&inner.value, kind, findings);
+            matcher(&inner.value, findings);
             all.push(expectation(Some(key), None, &inner.value, span));
             continue;
         }
@@ -120,7 +120,7 @@ fn field(entry: &Entry, kind: FieldKind, all: &mut Vec<Expectation>, findings: &
                         column.key_span.start,
                         column.value.span.end.max(column.key_span.end),
                     );
-                    matcher(&column.value, kind, findings);
+                    matcher(&column.value, findings);
                     let name = Node::text(column.key_span, &column.key);
                     all.push(expectation(
                         Some(key.clone()),
@@ -178,9 +178,11 @@ fn path(node: &Node, findings: &mut Findings) {
     }
 }
 
-/// Checks the shape of a matcher.
-fn matcher(node: &Node, kind: FieldKind, findings: &mut Findings) {
-    let _ = (node, kind, findings);
+/// Checks a matcher; what is a template is only known when the step runs.
+fn matcher(node: &Node, findings: &mut Findings) {
+    for error in crate::matcher::validate(node) {
+        findings.maybe_hinted("invalid-matcher", error.span, error.message, error.hint);
+    }
 }
 
 /// Reads `capture`.

@@ -40,6 +40,9 @@ pub(super) fn read(fence: &Fence, findings: &mut Findings) -> Option<Written> {
         }
         (FenceKind::Typed { effect }, _) => (Form::Typed, effect, Some(&fence.body)),
     };
+    if is_told(fence) {
+        return None;
+    }
     let empty = Mapped::default();
     let source = source.unwrap_or(&empty);
     let node = if source.text().trim().is_empty() {
@@ -77,6 +80,12 @@ pub(super) fn read(fence: &Fence, findings: &mut Findings) -> Option<Written> {
     Some(written)
 }
 
+/// Whether the scan found options where none are read: what they say would be told as missing.
+fn is_told(fence: &Fence) -> bool {
+    let other_marker = fence.body.text().starts_with("//|") || fence.body.text().starts_with("--|");
+    other_marker || (matches!(fence.kind, FenceKind::Typed { .. }) && fence.options.is_some())
+}
+
 /// Adds the body of a native fence to its options, as the script or the manifests of the action.
 fn add_body(written: &mut Written, language: Language, fence: &Fence, findings: &mut Findings) {
     let blank = written.body.text().trim().is_empty();
@@ -108,14 +117,6 @@ fn add_body(written: &mut Written, language: Language, fence: &Fence, findings: 
             return add_manifest(entries, (!blank).then_some(body), language_span, findings);
         }
     };
-    if blank {
-        findings.hinted(
-            "no-action",
-            fence.info_span,
-            "the script is empty",
-            "write it below the options",
-        );
-    }
     entries.insert(
         0,
         Entry {

@@ -2,7 +2,7 @@
 
 use super::{does, expect};
 use crate::findings::Findings;
-use crate::model::{Condition, Keys, SecretSource, SecretUse};
+use crate::model::{Condition, Do, Keys, SecretSource, SecretUse};
 use crate::node::{Entry, Kind, Node};
 use crate::read::{self, ReadError};
 use crate::source::Span;
@@ -236,6 +236,18 @@ fn each(node: &Node, findings: &mut Findings) -> Vec<(String, Node)> {
                 "choose another name",
             );
         }
+        let underscored = entry.key.replace('-', "_");
+        if let Some((other, _)) = all
+            .iter()
+            .find(|(other, _)| other.replace('-', "_") == underscored)
+        {
+            findings.hinted(
+                "name-collision",
+                entry.key_span,
+                format!("`{other}` and `{}` are one name in a template", entry.key),
+                "choose another name",
+            );
+        }
         let fits = match &entry.value.kind {
             Kind::List(items) => !items.is_empty(),
             Kind::Scalar(scalar) => {
@@ -392,6 +404,7 @@ fn together(
             );
         }
     }
+    undone(entries, action, keys, findings);
     if keys.background.is_some() {
         for name in ["detach", "unless", "retry"] {
             if let Some(entry) = find(entries, name) {
@@ -403,5 +416,39 @@ fn together(
                 );
             }
         }
+    }
+}
+
+/// `own` where there is one, and something to do where `cleanup` asks for it.
+fn undone(entries: &[Entry], action: &'static ActionSpec, keys: &Keys, findings: &mut Findings) {
+    let own = find(entries, action.name).is_some_and(|entry| action.has_own_undo(&entry.value));
+    if let Some(span) = keys.undo.as_ref().and_then(own_span)
+        && !own
+    {
+        findings.hinted(
+            "own-undo",
+            span,
+            format!("`{}` has no undo of its own", action.name),
+            "write what takes it back, or `none`",
+        );
+    }
+    if let Some(entry) = find(entries, "cleanup")
+        && !own
+        && matches!(keys.undo, None | Some(Do::None(_)))
+    {
+        findings.warning(
+            "cleanup-without-undo",
+            entry.key_span,
+            "nothing takes this step back, so `cleanup` does nothing",
+            "add `undo`",
+        );
+    }
+}
+
+fn own_span(does: &Do) -> Option<Span> {
+    match does {
+        Do::Own(span) => Some(*span),
+        Do::List(list) => list.iter().find_map(own_span),
+        _ => None,
     }
 }

@@ -14,7 +14,8 @@ use super::names::{Path, Scan, scan};
 use super::rewrite::{Rewritten, rewrite};
 use super::scope::Scope;
 use super::token::{self, Kind, Token};
-use super::{TEMPLATE_OFF_HINT, TemplateError, did_you_mean, list};
+use super::{TEMPLATE_OFF_HINT, TemplateError};
+use crate::suggest::did_you_mean_or_list;
 
 /// Words with which the templates of other programs begin (Go's, Jinja's).
 const FOREIGN_WORDS: &[&str] = &[
@@ -115,21 +116,9 @@ fn check_known(scan: &Scan, source: &str) -> Result<(), TemplateError> {
             if known.contains(&name.as_str()) {
                 continue;
             }
-            let hint = match did_you_mean(name, known.iter().copied()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!(
-                    "known are {}",
-                    known
-                        .iter()
-                        .map(|known| format!("`{known}`"))
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            };
-            return Err(foreign(
-                source,
-                TemplateError::new(range.clone(), format!("unknown {what} `{name}`")).hint(hint),
-            ));
+            let mut error = TemplateError::new(range.clone(), format!("unknown {what} `{name}`"));
+            error.hint = did_you_mean_or_list(name, known.iter().copied(), "known are");
+            return Err(foreign(source, error));
         }
     }
     Ok(())
@@ -295,13 +284,7 @@ pub(super) fn is_foreign(word: &str) -> bool {
     FOREIGN_WORDS.contains(&word)
 }
 
-/// The hint that lists what is known, or names the one that was probably meant.
+/// The hint that names the one that was probably meant, or lists what is known.
 pub(super) fn known_hint(name: &str, known: &[String]) -> Option<String> {
-    if known.is_empty() {
-        return None;
-    }
-    Some(match did_you_mean(name, known.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("known are {}", list(known)),
-    })
+    did_you_mean_or_list(name, known.iter().map(String::as_str), "known are")
 }

@@ -165,31 +165,6 @@ fn end_of(text: &str, from: usize) -> Option<usize> {
     text[from..].find("}}").map(|found| from + found)
 }
 
-/// A list of names for a hint, cut where it gets long.
-fn list(names: &[String]) -> String {
-    const NAMES_MAX: usize = 12;
-    let mut text: Vec<String> = names
-        .iter()
-        .take(NAMES_MAX)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    if names.len() > NAMES_MAX {
-        text.push(format!("and {} more", names.len() - NAMES_MAX));
-    }
-    text.join(", ")
-}
-
-/// The name that was probably meant.
-pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const SIMILARITY_MIN: f64 = 0.75;
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())

@@ -30,15 +30,16 @@ impl Scope {
         Self::default()
     }
 
-    /// Sets a root's value.
+    /// Sets a root's value. A name of `each` may have `-`, which is written with `_`.
     pub fn set(&mut self, root: &str, value: Value) {
         // A JSON value is always a value of Tera's.
         let value =
             tera::Value::try_from_serializable(&value).unwrap_or_else(|_| tera::Value::none());
-        self.context.insert_value(root.to_owned(), value);
-        if !self.roots.contains(root) {
-            Arc::make_mut(&mut self.roots).insert(root.to_owned());
+        let root = root.replace('-', "_");
+        if !self.roots.contains(&root) {
+            Arc::make_mut(&mut self.roots).insert(root.clone());
         }
+        self.context.insert_value(root, value);
     }
 
     /// The same scope with one more root.
@@ -54,7 +55,7 @@ impl Scope {
     #[must_use]
     pub fn with_captured(&self, root: &str, value: Value) -> Self {
         let mut scope = self.with(root, value);
-        Arc::make_mut(&mut scope.captured).insert(root.to_owned());
+        Arc::make_mut(&mut scope.captured).insert(root.replace('-', "_"));
         scope
     }
 

@@ -243,13 +243,13 @@ fn an_undefined_name_is_an_error_at_its_place() {
             "{{ profile.zzz }}",
             "`profile.zzz` is not defined",
             "profile.zzz",
-            "known are `name`, `lab`",
+            "known are: `name`, `lab`",
         ),
         (
             "{{ vars[steps.x.y] }}",
             "`steps.x` is not defined",
             "steps.x",
-            "known are `gpu_address`, `a#b/c`",
+            "known are: `gpu_address`, `a#b/c`",
         ),
         (
             "{{range .Items}}",
@@ -273,7 +273,7 @@ fn an_undefined_name_is_an_error_at_its_place() {
             "{{ [__tera_context] }}",
             "`__tera_context` is not defined",
             "__tera_context",
-            "known are `inventory`, `profile`, `steps`, `vars`; put `template: off` on the step when its body has `{{` of its own",
+            "known are: `inventory`, `profile`, `steps`, `vars`; put `template: off` on the step when its body has `{{` of its own",
         ),
     ] {
         assert_eq!(
@@ -475,6 +475,14 @@ fn an_item_that_was_captured_is_a_capture_and_a_secret_is_refused() {
         Err(ScriptError::Unsafe { .. })
     ));
     assert_eq!(scope.render_script("x {{ plain }}").unwrap(), "x a;b");
+    let each = scope
+        .with("pool-size", json!(3))
+        .with_captured("disk-id", json!("a;b"));
+    assert_eq!(each.render_text("{{ pool_size + 1 }}"), Ok(json!(4)));
+    assert!(matches!(
+        each.render_script("x {{ disk_id }}"),
+        Err(ScriptError::Unsafe { .. })
+    ));
     let scope = scope.with("secret", json!({"token": "s"}));
     assert!(matches!(
         scope.render_script("x {{ secret.token }}"),

@@ -32,7 +32,9 @@ impl Default for Cancel {
 impl Cancel {
     /// A request that nobody has made yet.
     pub fn new() -> Self {
-        Self { level: Arc::new(watch::Sender::new(Level::Go)) }
+        Self {
+            level: Arc::new(watch::Sender::new(Level::Go)),
+        }
     }
 
     /// Asks everything that holds a clone to stop after cleaning up.
@@ -78,7 +80,11 @@ impl Cancel {
 
     async fn reached(&self, at_least: Level) {
         // The sender lives in `self`, so the channel cannot be closed meanwhile.
-        let _ = self.level.subscribe().wait_for(|level| *level >= at_least).await;
+        let _ = self
+            .level
+            .subscribe()
+            .wait_for(|level| *level >= at_least)
+            .await;
     }
 }
 
@@ -99,7 +105,10 @@ mod tests {
         cancel.stop();
         cancel.stop_now();
         cancel.stop();
-        assert_eq!(waiter.await.expect("the waiter does not panic"), Level::StopNow);
+        assert_eq!(
+            waiter.await.expect("the waiter does not panic"),
+            Level::StopNow
+        );
         cancel.stopped().await;
     }
 }

@@ -15,7 +15,8 @@ use crate::sink::Sinks;
 
 pub use cancel::{Cancel, Level};
 pub use request::{
-    Answer, Earlier, JOBS_DEFAULT, LAB, NothingEarlier, Person, Purpose, Question, RunError, RunRequest, RunResult,
+    Answer, Earlier, JOBS_DEFAULT, LAB, NothingEarlier, Person, Purpose, Question, RunError,
+    RunRequest, RunResult,
 };
 
 /// Executes what was asked for and tells the sinks; returns when everything was cleaned up.
@@ -25,9 +26,16 @@ pub use request::{
 /// # Errors
 ///
 /// When the run cannot begin; no event was emitted then.
-pub async fn run(book: Arc<Book>, request: RunRequest, sinks: Sinks, cancel: Cancel) -> Result<RunResult, RunError> {
+pub async fn run(
+    book: Arc<Book>,
+    request: RunRequest,
+    sinks: Sinks,
+    cancel: Cancel,
+) -> Result<RunResult, RunError> {
     let _ = (book, request, sinks, cancel);
-    Err(RunError::NoSteps { what: String::new() })
+    Err(RunError::NoSteps {
+        what: String::new(),
+    })
 }
 
 /// Observes what was asked for and says what a run would do.
@@ -37,5 +45,7 @@ pub async fn run(book: Arc<Book>, request: RunRequest, sinks: Sinks, cancel: Can
 /// As [`run`].
 pub async fn plan(book: Arc<Book>, request: RunRequest, cancel: Cancel) -> Result<Plan, RunError> {
     let _ = (book, request, cancel);
-    Err(RunError::NoSteps { what: String::new() })
+    Err(RunError::NoSteps {
+        what: String::new(),
+    })
 }

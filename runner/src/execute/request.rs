@@ -106,7 +106,10 @@ pub const JOBS_DEFAULT: usize = 4;
 /// A person who does what `manual` asks for.
 pub trait Person: Send + Sync {
     /// Asks; waits without end (the run drops the future when it is stopped).
-    fn ask<'a>(&'a self, question: Question<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+    fn ask<'a>(
+        &'a self,
+        question: Question<'a>,
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 }
 
 /// What a person is asked.
@@ -223,12 +226,20 @@ impl RunError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownId { similar, .. } => similar.as_ref().map(|id| format!("did you mean `{id}`?")),
-            Self::NoSteps { .. } => Some("a step is a fence with the word `runbook` in its first line".to_owned()),
-            Self::Rehearse { .. } => Some("use the profile `lab`, or `--mode observe` or `--mode converge`".to_owned()),
+            Self::UnknownId { similar, .. } => {
+                similar.as_ref().map(|id| format!("did you mean `{id}`?"))
+            }
+            Self::NoSteps { .. } => {
+                Some("a step is a fence with the word `runbook` in its first line".to_owned())
+            }
+            Self::Rehearse { .. } => {
+                Some("use the profile `lab`, or `--mode observe` or `--mode converge`".to_owned())
+            }
             Self::Variable { name, .. } => Some(format!("give it with `--var {name}=VALUE`")),
             Self::Cycle { .. } => Some("take one of the `needs` away".to_owned()),
-            Self::Scratch { .. } => Some("free some space, or set TMPDIR to a folder that can be written".to_owned()),
+            Self::Scratch { .. } => {
+                Some("free some space, or set TMPDIR to a folder that can be written".to_owned())
+            }
         }
     }
 }
