@@ -47,8 +47,10 @@ pub struct Place {
     pub directory: PathBuf,
     /// The environment of every script.
     pub environment: Vec<(OsString, OsString)>,
-    /// In the lab: changes are made below this directory only.
+    /// In the lab: changes are made below this directory and below `home` only.
     pub scratch: Option<PathBuf>,
+    /// In the lab: the guide's own home, which is as scratch as the directory beside it.
+    pub home: Option<PathBuf>,
     /// In the lab: where the lab's own git repository lies, once a step needs it.
     pub origin: Option<PathBuf>,
 }
@@ -140,6 +142,7 @@ impl Locals {
             directory,
             environment: self.environment(self.home.clone()),
             scratch: None,
+            home: None,
             origin: None,
         }
     }
@@ -151,10 +154,12 @@ impl Locals {
         fs::create_dir_all(&directory)?;
         // Compared with paths that were followed to their end.
         let directory = directory.canonicalize()?;
+        let home = home.canonicalize()?;
         let origin = clone.then(|| self.scratch.path().join(format!("origin-{world}.git")));
-        let environment = self.environment(home.into_os_string());
+        let environment = self.environment(home.clone().into_os_string());
         Ok(Place {
             scratch: Some(directory.clone()),
+            home: Some(home),
             directory,
             environment,
             origin,
@@ -219,12 +224,18 @@ impl Place {
             .collect()
     }
 
-    /// Whether a change of a path stays below the scratch directory, links followed; always on a real profile.
+    /// Whether a change of a path stays below the scratch directory or its home, links followed; always on a real profile.
     pub fn may_change(&self, path: &Path) -> bool {
         let Some(scratch) = &self.scratch else {
             return true;
         };
-        followed(path).is_some_and(|path| path.starts_with(scratch))
+        followed(path).is_some_and(|path| {
+            path.starts_with(scratch)
+                || self
+                    .home
+                    .as_ref()
+                    .is_some_and(|home| path.starts_with(home))
+        })
     }
 }
 
@@ -251,28 +262,33 @@ fn followed(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn place(scratch: &Path) -> Place {
-        let scratch = scratch.canonicalize().unwrap();
+    fn place(own: &Path) -> Place {
+        let own = own.canonicalize().unwrap();
+        let (home, scratch) = (own.join("home"), own.join("work"));
+        fs::create_dir_all(&home).unwrap();
+        fs::create_dir_all(&scratch).unwrap();
         Place {
             directory: scratch.clone(),
             environment: Vec::new(),
             scratch: Some(scratch),
+            home: Some(home),
             origin: None,
         }
     }
 
     #[test]
-    fn only_what_lies_below_the_scratch_directory_may_change() {
+    fn only_what_lies_below_the_scratch_directory_and_its_home_may_change() {
         let directory = tempfile::tempdir().unwrap();
         let place = place(directory.path());
-        std::os::unix::fs::symlink("/etc", directory.path().join("out")).unwrap();
-        std::os::unix::fs::symlink("/nowhere/x", directory.path().join("dangling")).unwrap();
+        std::os::unix::fs::symlink("/etc", place.path("out")).unwrap();
+        std::os::unix::fs::symlink("/nowhere/x", place.path("dangling")).unwrap();
         for (path, may) in [
             ("a", true),
             ("a/b/c", true),
             ("./a", true),
             ("/etc/hosts", false),
             ("../a", false),
+            ("../home/.ssh/config", true),
             ("out/hosts", false),
             ("dangling", false),
             ("none/../../a", false),
