@@ -23,6 +23,7 @@ use self::disk::BookDir;
 pub use self::preprocess::{NAME, Runbook, prepare};
 use self::records::{Recorded, RecordsError};
 use self::site::Site;
+pub use self::site::check_diagrams;
 
 /// A book that cannot be shown: what is wrong with it, for people.
 #[derive(Debug)]

@@ -10,6 +10,8 @@ use mdbook_preprocessor::book::{Book, BookItem, Chapter};
 use mdbook_preprocessor::config::Config;
 use mdbook_preprocessor::errors::Error;
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
+use runbook::diagnostic::{Diagnostic, Severity};
+use runbook::markdown::MarkdownOptions;
 
 use crate::assets::{self, Carrier};
 use crate::disk::{guide_id, markdown_options};
@@ -82,11 +84,30 @@ impl Preprocessor for Runbook {
             return Ok(book);
         }
         let markdown = markdown_options(&context.config);
-        book.for_each_chapter_mut(|chapter| rewrite(&site, chapter, carrier, markdown));
+        let mut findings = Vec::new();
+        book.for_each_chapter_mut(|chapter| {
+            findings.extend(rewrite(&site, chapter, carrier, markdown));
+        });
+        refuse(findings)?;
         if site.has_steps() {
             add_pages(&site, &mut book, carrier)?;
         }
         Ok(book)
+    }
+}
+
+/// Ends the build when there is an error; warnings are told.
+fn refuse(findings: Vec<Diagnostic>) -> Result<(), Error> {
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings
+        .into_iter()
+        .partition(|finding| finding.severity == Severity::Error);
+    for warning in warnings {
+        tracing::warn!("{}:{}: {}", warning.file, warning.line, warning.message);
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(crate::Invalid(errors).into())
     }
 }
 
@@ -95,19 +116,21 @@ fn rewrite(
     site: &Site,
     chapter: &mut Chapter,
     carrier: Carrier,
-    markdown: runbook::markdown::MarkdownOptions,
-) {
+    markdown: MarkdownOptions,
+) -> Vec<Diagnostic> {
     let (Some(source), Some(path)) = (&chapter.source_path, &chapter.path) else {
-        return;
+        return Vec::new();
     };
     let id = guide_id(&slashed(source));
     let page = slashed(&path.with_extension("html"));
-    if let Some(text) = site.chapter(&id, &chapter.content, &page, carrier, markdown) {
+    let rendered = site.chapter(&id, &chapter.content, &page, carrier, markdown);
+    if let Some(text) = rendered.text {
         chapter.content = text;
     }
     if let Some(name) = site.chapter_name(&id, &chapter.name) {
         chapter.name = name;
     }
+    rendered.findings
 }
 
 /// Adds the status page and below it the runs. They are chapters, so that stock mdBook has them too; the style hides the runs from

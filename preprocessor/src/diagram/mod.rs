@@ -101,7 +101,7 @@ impl DiagramId {
 /// How a guide, section or step stands, for the node that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeState {
-    /// `passed`, `failed`, …, or `never-run`.
+    /// `passed`, `failed`, …, or `never-run`; empty of a page or a section without steps, which has no state.
     pub state: &'static str,
     /// Its title.
     pub title: String,

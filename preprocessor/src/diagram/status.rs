@@ -162,10 +162,10 @@ impl Marker<'_> {
             Link::Inside { ids, href, like_id } => {
                 if let Some(state) = ids.iter().find_map(|id| (self.lookup)(id)) {
                     let safe = !matches!(link::read(self.chapter, &state.href), Link::Refused);
-                    return if safe {
-                        Target::State(state)
-                    } else {
-                        Target::Nowhere
+                    return match (safe, state.state.is_empty()) {
+                        (false, _) => Target::Nowhere,
+                        (true, true) => Target::Page(state.href),
+                        (true, false) => Target::State(state),
                     };
                 }
                 let known = self

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use runbook::diagnostic::Diagnostic;
 use runbook::id::Id;
 use runbook::markdown::MarkdownOptions;
 use runbook::model::{Form, Guide, Language, Step};
@@ -17,6 +18,7 @@ use runbook::yaml;
 
 use super::Site;
 use super::card::Card;
+use super::diagrams;
 use super::head;
 use super::page::Page;
 use super::values;
@@ -38,7 +40,16 @@ struct Edit {
     text: String,
 }
 
-/// The chapter's text for its page; `None` when it is as it was. `assets` is what the page must carry to look as it should.
+/// What became of a chapter.
+#[derive(Debug, Default)]
+pub struct Chapter {
+    /// Its text for its page; `None` when it is as it was.
+    pub text: Option<String>,
+    /// What is wrong with its diagrams; an error means that the page cannot be shown.
+    pub findings: Vec<Diagnostic>,
+}
+
+/// The chapter's text for its page. `assets` is what the page must carry to look as it should.
 pub(super) fn render(
     site: &Site,
     text: &str,
@@ -47,14 +58,29 @@ pub(super) fn render(
     page: &Page<'_>,
     assets: &str,
     markdown: MarkdownOptions,
-) -> Option<String> {
-    let (front, blocks) = if text == guide.source.text() {
-        (
+) -> Chapter {
+    let is_loaded = text == guide.source.text();
+    // The model does not have diagrams, so a chapter that may have one is read again; most have none.
+    let has_diagrams = text.contains("mermaid");
+    let scanned = (!is_loaded || has_diagrams).then(|| {
+        let source = if is_loaded {
+            guide.source.clone()
+        } else {
+            Source::new(guide.source.path(), text)
+        };
+        let chapter = runbook::markdown::scan_with(&source, markdown);
+        (source, chapter)
+    });
+    let (front, blocks) = match &scanned {
+        Some((_, chapter)) if !is_loaded => found_again(chapter, guide, view),
+        _ => (
             guide.front.span.map(|span| span.start..span.end),
             as_loaded(guide, view),
-        )
-    } else {
-        scanned(text, guide, view, markdown)
+        ),
+    };
+    let drawn = match &scanned {
+        Some((source, chapter)) => diagrams::draw(site, source, chapter, guide, page),
+        None => diagrams::Drawn::default(),
     };
     let mut edits = Vec::with_capacity(blocks.len() + 2);
     let start = front.as_ref().map_or(0, |front| front.end);
@@ -64,14 +90,18 @@ pub(super) fn render(
             text: String::new(),
         });
     }
+    if blocks.is_empty() && !drawn.figures.is_empty() {
+        let at = below_title(text, start);
+        edits.push(Edit {
+            range: at..at,
+            text: on_new_line(text, at, assets),
+        });
+    }
     if !blocks.is_empty() {
         let vars = site.vars(guide);
         let at = below_title(text, start);
         let mut put = String::with_capacity(2_048 + 96 * blocks.len());
-        if at > 0 && !text[..at].ends_with('\n') {
-            put.push('\n');
-        }
-        put.push_str(assets);
+        put.push_str(&on_new_line(text, at, assets));
         put.push_str(LINE);
         head::head(&mut put, guide, view, &vars, page);
         put.push('\n');
@@ -87,7 +117,25 @@ pub(super) fn render(
             });
         }
     }
-    (!edits.is_empty()).then(|| apply(text, &edits))
+    edits.extend(drawn.figures.into_iter().map(|(range, html)| Edit {
+        range,
+        text: format!("{LINE}{html}"),
+    }));
+    edits.sort_by_key(|edit| edit.range.start);
+    Chapter {
+        text: (!edits.is_empty()).then(|| apply(text, &edits)),
+        findings: drawn.findings,
+    }
+}
+
+/// Lines that begin on a line of their own.
+fn on_new_line(text: &str, at: usize, lines: &str) -> String {
+    let end = if at > 0 && !text[..at].ends_with('\n') {
+        "\n"
+    } else {
+        ""
+    };
+    format!("{end}{lines}")
 }
 
 /// The steps where they stood when the book was loaded.
@@ -106,17 +154,14 @@ fn as_loaded<'a>(guide: &'a Guide, view: &'a GuideView) -> Vec<Block<'a>> {
 }
 
 /// The steps in a text that another preprocessor changed: found again by their IDs, in order.
-fn scanned<'a>(
-    text: &str,
+fn found_again<'a>(
+    chapter: &runbook::markdown::Chapter,
     guide: &'a Guide,
     view: &'a GuideView,
-    markdown: MarkdownOptions,
 ) -> (Option<Range<usize>>, Vec<Block<'a>>) {
-    let source = Source::new(guide.source.path(), text);
-    let chapter = runbook::markdown::scan_with(&source, markdown);
     let mut left: Vec<(&Step, &StepView)> = guide.steps.iter().zip(&view.steps).collect();
     let mut blocks = Vec::new();
-    for fence in chapter.fences {
+    for fence in &chapter.fences {
         let written = fence.options.as_ref().unwrap_or(&fence.body);
         let id = yaml::parse(written)
             .ok()
@@ -131,7 +176,10 @@ fn scanned<'a>(
             });
         }
     }
-    let front = chapter.front.map(|front| front.span.start..front.span.end);
+    let front = chapter
+        .front
+        .as_ref()
+        .map(|front| front.span.start..front.span.end);
     (front, blocks)
 }
 

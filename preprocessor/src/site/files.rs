@@ -76,6 +76,10 @@ impl Site {
         for (name, text) in assets::linked() {
             write(dest, name, text.as_bytes())?;
         }
+        let drawn = std::mem::take(&mut *self.drawn());
+        for (name, svg) in drawn {
+            write(dest, &name, svg.as_bytes())?;
+        }
         if !self.has_steps() {
             return Ok(());
         }

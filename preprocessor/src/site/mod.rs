@@ -6,6 +6,7 @@
 mod badge;
 mod card;
 mod chapter;
+mod diagrams;
 mod evidence;
 mod feed;
 mod files;
@@ -20,7 +21,8 @@ mod strip;
 mod templates;
 mod values;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
 
 use jiff::Timestamp;
 use runbook::markdown::MarkdownOptions;
@@ -30,10 +32,13 @@ use runbook::status::{GuideView, Query, StatusView, assess};
 use runbook::values::Values;
 use serde_json::{Map, Value};
 
+pub use self::chapter::Chapter;
+pub use self::diagrams::check as check_diagrams;
 pub use self::files::{FilesError, Junit};
 use self::page::Page;
 pub use self::templates::TemplateError;
 use crate::assets::Carrier;
+use crate::diagram;
 use crate::records::Recorded;
 
 /// How many runs have a page.
@@ -52,6 +57,9 @@ pub struct Site {
     run_pages: HashSet<String>,
     guides: HashMap<String, usize>,
     vars: Vars,
+    renderer: diagram::Renderer,
+    /// The diagrams that were drawn, each as a file of its own: its path and its text.
+    drawn: Mutex<BTreeMap<String, String>>,
     /// Whether files are written beside the pages, so that pages may lead to them.
     with_files: bool,
 }
@@ -80,6 +88,8 @@ impl Site {
                 .map(|(index, guide)| (guide.id.clone(), index))
                 .collect(),
             title: title.into(),
+            renderer: diagram::Renderer::new(),
+            drawn: Mutex::default(),
             with_files: false,
             book,
             recorded,
@@ -135,7 +145,7 @@ impl Site {
             .vars
     }
 
-    /// A chapter's text for its page; `None` when it is as it was. `page` is where it goes: `guides/web.html`.
+    /// A chapter's page. `page` is where it goes: `guides/web.html`.
     pub fn chapter(
         &self,
         guide: &str,
@@ -143,14 +153,12 @@ impl Site {
         page: &str,
         carrier: Carrier,
         markdown: MarkdownOptions,
-    ) -> Option<String> {
-        let (guide, view) = self.guide(guide)?;
-        let root = html::to_root(page);
-        let assets = if guide.steps.is_empty() {
-            String::new()
-        } else {
-            carrier.lines(&root)
+    ) -> Chapter {
+        let Some((guide, view)) = self.guide(guide) else {
+            return Chapter::default();
         };
+        let root = html::to_root(page);
+        let assets = carrier.lines(&root);
         chapter::render(
             self,
             text,

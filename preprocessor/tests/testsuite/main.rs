@@ -1,6 +1,7 @@
 //! The preprocessor in a whole mdBook: chapters in, pages out.
 
 mod cards;
+mod diagrams;
 mod files;
 mod hostile;
 mod ids;

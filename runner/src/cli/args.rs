@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example_in_its_help() {
+        Cli::command().debug_assert();
         let mut cli = Cli::command();
-        cli.clone().debug_assert();
         for command in cli.get_subcommands_mut() {
             let help = command.render_help().to_string();
             assert!(help.contains("Example: runbook "), "{help}");
