@@ -26,8 +26,10 @@ pub(super) struct Trial<'a> {
     kind: ActionKind,
     first: Instant,
     attempts: u32,
-    /// The action was executed: it must be taken back.
+    /// The action was executed, and is not again where it describes a state.
     acted: bool,
+    /// Whether it ever was: it must be taken back.
+    changed: bool,
     /// Only `unless` is looked at from now on.
     settled: Option<Box<Outcome>>,
     /// What the one change of a desired state showed.
@@ -44,6 +46,7 @@ impl<'a> Trial<'a> {
             first: Instant::now(),
             attempts: 0,
             acted: false,
+            changed: false,
             settled: None,
             diff: None,
         }
@@ -97,14 +100,14 @@ impl<'a> Trial<'a> {
 
     fn end(&self, mut outcome: Outcome) -> Outcome {
         outcome.attempts = self.attempts;
-        outcome.changed = self.acted && self.cx.step().effect != Effect::Read;
+        outcome.changed = self.changed && self.cx.step().effect != Effect::Read;
         if self.diff.is_some() {
             outcome.diff.clone_from(&self.diff);
         }
         if outcome.missing {
             undo::withdraw(self.cx);
             outcome.changed = false;
-        } else if self.acted {
+        } else if self.changed {
             undo::complete(self.cx, &outcome.captures);
         }
         outcome
@@ -222,6 +225,7 @@ impl<'a> Trial<'a> {
             }
             undo::register(self.cx, None);
             self.acted = true;
+            self.changed = true;
         }
         let report = if self.kind == ActionKind::Person {
             person::ask(self.cx, &self.job).await?
@@ -242,6 +246,7 @@ impl<'a> Trial<'a> {
             let mut former = wish.former(&compared);
             undo::register(self.cx, Some(&former));
             self.acted = true;
+            self.changed = true;
             self.diff.clone_from(&compared.diff);
             let changed = wish.change(&compared, &mut former).await;
             undo::made(self.cx, former);

@@ -551,3 +551,64 @@ fn events_are_bounded_whatever_a_step_prints_or_captures() {
     );
     assert_eq!(a.artifacts, ["artifacts/00000-a.txt"]);
 }
+
+#[test]
+fn what_is_needed_for_taking_back_stays_up_until_then() {
+    let steps = bash(
+        "id: server\nbackground: test -e up",
+        "trap 'touch down; exit 0' TERM; touch up; while true; do sleep 0.05; done",
+    ) + &bash(
+        "id: x\ncleanup: always\nundo: test ! -e down && touch undone",
+        "true",
+    );
+    let book = BookTest::new(&steps).home();
+    let ran = book.run();
+    assert_eq!(ran.undone(), ["x passed"], "{:?}", ran.result);
+    assert!(book.root().join("undone").exists() && book.root().join("down").exists());
+}
+
+#[test]
+fn a_change_that_failed_is_made_again_after_a_repair() {
+    let steps =
+        step("id: x\nfile: {path: folder/conf, content: x}\nrepair: mkdir folder\ncleanup: always");
+    let book = BookTest::new(&steps).home();
+    let ran = book.run();
+    assert_eq!(
+        (ran.state("x"), ran.step("x").repaired),
+        (State::Passed, true),
+        "{}",
+        ran.why("x")
+    );
+    assert_eq!(ran.undone()[0], "x passed");
+    assert!(book.root().join("folder").exists() && !book.root().join("folder/conf").exists());
+}
+
+#[test]
+fn steps_that_touch_the_same_file_do_not_overlap() {
+    let line = |n: usize| {
+        (0..10).fold(String::new(), |steps, step| {
+            steps + &crate::book_test::step(&format!(
+                "id: s-{step}\nline: {{path: shared, line: 'line {n} {step}', create: true, backup: false}}"
+            ))
+        })
+    };
+    let mut book = BookTest::empty().home();
+    for n in 0..4 {
+        book = book.chapter(&format!("g{n}"), &line(n));
+    }
+    let ran = book.run();
+    assert_eq!(ran.result.exit_code, 0, "{:?}", ran.result);
+    let text = std::fs::read_to_string(book.root().join("shared")).unwrap();
+    assert_eq!(text.lines().count(), 40);
+}
+
+#[test]
+fn a_diagnosis_in_observe_only_reads() {
+    let steps = bash(
+        "id: x\neffect: read\ndiagnose: [touch changed, {tcp: {host: 127.0.0.1, port: 9}, expect: {open: false}}]",
+        "false",
+    );
+    let book = BookTest::new(&steps).home().mode(Mode::Observe);
+    assert_eq!(book.run().state("x"), State::Failed);
+    assert!(!book.root().join("changed").exists());
+}
