@@ -121,9 +121,9 @@
   // The sign behind a chapter's name gets its colour.
   const signs = () => each('#mdbook-sidebar a', (link) => {
     const text = link.lastChild;
-    const sign = text?.nodeType === Node.TEXT_NODE && / ([✓✕≠⏱⊘✋⤳■○]\ufe0e?(?: [a-z ]+)?)$/u.exec(text.data);
+    const sign = text?.nodeType === Node.TEXT_NODE && /[ \u00a0]([✓✕≠◷⊘!↷■○](?: [a-z ]+)?)$/u.exec(text.data);
     if (!sign) return;
-    const states = { '✓': 'passed', '✕': 'failed', '≠': 'drifted', '⏱': 'timed-out', '⊘': 'blocked', '✋': 'pending', '⤳': 'skipped', '■': 'aborted', '○': 'never-run' };
+    const states = { '✓': 'passed', '✕': 'failed', '≠': 'drifted', '◷': 'timed-out', '⊘': 'blocked', '!': 'pending', '↷': 'skipped', '■': 'aborted', '○': 'never-run' };
     const span = document.createElement('span');
     span.className = 'rb-side';
     span.dataset.s = states[[...sign[1]][0]];

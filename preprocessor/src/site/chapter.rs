@@ -292,12 +292,13 @@ fn apply(text: &str, edits: &[Edit]) -> String {
     out
 }
 
-/// The name of a chapter in the sidebar, in titles and in search results: with its guide's sign, and a word unless all is well.
+/// The name of a chapter in the sidebar, in titles and in search results: with its guide's sign, and a word unless all is well. A
+/// sign never stands on a line of its own.
 pub(super) fn name(name: &str, view: &GuideView) -> String {
     let glyph = super::html::glyph(view.state);
     match view.state {
-        Some(runbook::outcome::State::Passed) => format!("{name} {glyph}"),
-        state => format!("{name} {glyph} {}", super::html::told(state)),
+        Some(runbook::outcome::State::Passed) => format!("{name}\u{a0}{glyph}"),
+        state => format!("{name}\u{a0}{glyph} {}", super::html::told(state)),
     }
 }
 

@@ -68,18 +68,17 @@ pub(super) fn told(state: Option<State>) -> &'static str {
     }
 }
 
-/// The sign of a state as a character, for places that hold text only.
+/// The sign of a state as a character, for places that hold text only: characters that common fonts have.
 pub(super) fn glyph(state: Option<State>) -> &'static str {
     match state {
         None => "○",
         Some(State::Passed) => "✓",
         Some(State::Failed) => "✕",
         Some(State::Drifted) => "≠",
-        // U+FE0E: as text, not as a coloured picture.
-        Some(State::TimedOut) => "⏱\u{fe0e}",
+        Some(State::TimedOut) => "◷",
         Some(State::Blocked) => "⊘",
-        Some(State::Pending) => "✋\u{fe0e}",
-        Some(State::Skipped) => "⤳",
+        Some(State::Pending) => "!",
+        Some(State::Skipped) => "↷",
         Some(State::Aborted) => "■",
     }
 }
