@@ -36,6 +36,8 @@ pub(super) fn init(shell: &Shell, global: &Global, dir: Option<PathBuf>) -> Resu
 /// `check`.
 pub(super) fn check(shell: &Shell, opened: &Opened) -> Result<u8, Failure> {
     let mut read = opened.load(&Default::default())?;
+    read.diagnostics
+        .extend(mdbook_runbook::check_diagrams(&read.book));
     let steps: usize = read.book.guides.iter().map(|guide| guide.steps.len()).sum();
     if steps == 0 && !read.is_invalid() {
         read.diagnostics.push(no_steps());

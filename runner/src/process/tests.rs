@@ -172,14 +172,6 @@ async fn a_child_that_starts_its_successor_and_ends_is_ended() {
         file.display()
     ))
     .await;
-    let number = unique();
-    let exit = run_script(
-        &format!("{} {number}; echo done", file.display()),
-        seconds(20.0),
-    )
-    .await;
-    assert_eq!((exit.end, exit.code()), (End::Itself, Some(0)));
-    assert_eq!(alive(&number), Vec::<String>::new());
 }
 
 #[tokio::test]
