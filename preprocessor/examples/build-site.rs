@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
         config.set("preprocessor", serde_json::Map::new())?;
         return MDBook::load_with_config(book, config)?.build();
     }
-    let site = Arc::new(load(book, None)?.with_files());
+    let site = Arc::new(load(book, None)?);
     prepare(&mut config)?;
     let mut md = MDBook::load_with_config(book, config)?;
     md.with_preprocessor(Runbook::new(Arc::clone(&site)));

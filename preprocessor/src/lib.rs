@@ -43,7 +43,7 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Loads the site of the book in a folder, as stock mdBook needs it.
+/// Loads the site of the book in a folder.
 ///
 /// # Errors
 /// When the book is not there, is invalid ([`Invalid`]), or its records cannot be used.

@@ -72,7 +72,7 @@ impl Preprocessor for Runbook {
             Some(site) => (Arc::clone(site), Carrier::Linked),
             None => {
                 let site = crate::load(&context.root, self.profile.as_deref())?;
-                (Arc::new(site), Carrier::Inline)
+                (Arc::new(site.without_files()), Carrier::Inline)
             }
         };
         let carrier = if assets::is_installed(&context.config) {

@@ -18,6 +18,7 @@ use runbook_runner::report::junit::Junit;
 use runbook_runner::report::terminal::{Look, Terminal};
 use runbook_runner::sink::{Sink, SinkError, Sinks};
 
+#[expect(clippy::print_stdout, reason = "a measurement")]
 fn main() {
     let count: usize = std::env::args()
         .nth(1)

@@ -90,7 +90,7 @@ impl Site {
             title: title.into(),
             renderer: diagram::Renderer::new(),
             drawn: Mutex::default(),
-            with_files: false,
+            with_files: true,
             book,
             recorded,
             view,
@@ -100,10 +100,10 @@ impl Site {
         }
     }
 
-    /// The same site whose pages lead to files that [`Site::write_files`] will write.
+    /// The same site whose pages do not lead to what only [`Site::write_files`] writes.
     #[must_use]
-    pub fn with_files(mut self) -> Self {
-        self.with_files = true;
+    pub fn without_files(mut self) -> Self {
+        self.with_files = false;
         self
     }
 

@@ -114,7 +114,7 @@ impl BookTest {
     pub(crate) fn try_built(&self) -> anyhow::Result<SiteDir> {
         let (mut config, dest) = self.config("built");
         prepare(&mut config)?;
-        let site = Arc::new(load(self.root(), None)?.with_files());
+        let site = Arc::new(load(self.root(), None)?);
         let mut book = MDBook::load_with_config(self.root(), config)?;
         book.with_preprocessor(Runbook::new(Arc::clone(&site)));
         book.build()?;

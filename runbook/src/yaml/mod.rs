@@ -5,6 +5,7 @@
 //! keep their text. What the parser refuses is put in an author's words in [`explain`].
 
 mod explain;
+mod simple;
 
 use std::ops::Range;
 
@@ -34,6 +35,14 @@ pub struct YamlError {
 /// # Errors
 /// The first thing that is wrong: after it the rest of a YAML text cannot be trusted.
 pub fn parse(text: &Mapped) -> Result<Node, YamlError> {
+    match simple::parse(text) {
+        Some(node) => Ok(node),
+        None => full(text),
+    }
+}
+
+/// Reads one document with the parser.
+fn full(text: &Mapped) -> Result<Node, YamlError> {
     let mut reader = Reader::new(text);
     let mut document = None;
     while let Some((marker, node)) = reader.document()? {

@@ -14,7 +14,7 @@ use runbook::node::Node;
 use runbook::read;
 use runbook::source::Span;
 use runbook::template::{Scope, TemplateError};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::emit::Emitter;
 use super::equip::{EVERY_DEFAULT, TIMEOUT_DEFAULT};
@@ -262,7 +262,9 @@ impl Cx {
                         .value()
                 }
                 Newest::Earlier(Some(finished)) => earlier_value(&finished),
-                Newest::Here(None) | Newest::Earlier(None) => continue,
+                Newest::Here(None) | Newest::Earlier(None) => {
+                    json!({"state": "never-run", "changed": false, "duration": 0})
+                }
             };
             steps.insert(used.key.clone(), value);
         }

@@ -21,6 +21,9 @@ use super::output::{keep_output, shown};
 use super::results::Done;
 use crate::plan::InBook as _;
 
+/// The longest text and the longest capture of an event.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
 /// When a step began.
 pub(super) struct Begun {
     at: String,
@@ -240,7 +243,7 @@ fn event(
         at.guide(&run.book),
         run.due_guide(guide).mode,
     );
-    let note = if mode.opens_gates() {
+    let mut note = if mode.opens_gates() {
         let rehearsal = "ran as converge: rehearsal is not available yet".to_owned();
         Some(
             outcome
@@ -250,6 +253,7 @@ fn event(
     } else {
         outcome.note
     };
+    let captures = visible(outcome.captures, &outcome.secrets, &mut note);
     let executed = !matches!(outcome.state, State::Skipped | State::Blocked);
     let fingerprint = executed
         .then(|| fingerprint::of(step, book_guide, &run.values.of(&run.book, at.guide).scope));
@@ -262,7 +266,7 @@ fn event(
         repaired: outcome.repaired,
         duration_ms: millis(duration),
         reason: outcome.reason,
-        message: outcome.message,
+        message: outcome.message.map(bounded),
         hint: outcome.hint,
         profile: run.request.profile.clone(),
         target,
@@ -276,10 +280,10 @@ fn event(
         note,
         started_at: Some(begun.at),
         attempts: outcome.attempts,
-        captures: visible(outcome.captures, &outcome.secrets),
+        captures,
         output,
         diff: outcome.diff,
-        command: outcome.command,
+        command: outcome.command.map(bounded),
         fingerprint,
         identity: if executed {
             run.identity.clone()
@@ -290,15 +294,45 @@ fn event(
     }
 }
 
-fn visible(captures: Map<String, Value>, secrets: &[String]) -> BTreeMap<String, Value> {
-    let hide = |(name, value)| {
+/// What an event shows of captures: a secret not at all, and nothing that is too long, which a note tells.
+fn visible(
+    captures: Map<String, Value>,
+    secrets: &[String],
+    note: &mut Option<String>,
+) -> BTreeMap<String, Value> {
+    let mut shown = BTreeMap::new();
+    for (name, value) in captures {
         if secrets.contains(&name) {
-            (name, Value::from(SECRET))
+            shown.insert(name, Value::from(SECRET));
+        } else if is_long(&value) {
+            let long = format!("`{name}` is too long to be recorded");
+            *note = Some(
+                note.take()
+                    .map_or(long.clone(), |note| format!("{note}; {long}")),
+            );
         } else {
-            (name, value)
+            shown.insert(name, value);
         }
-    };
-    captures.into_iter().map(hide).collect()
+    }
+    shown
+}
+
+fn is_long(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.len() > TEXT_BYTES_MAX,
+        Value::Array(_) | Value::Object(_) => value.to_string().len() > TEXT_BYTES_MAX,
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// A text of an event, cut where it is too long.
+fn bounded(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let left_out = text.len() - TEXT_BYTES_MAX;
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str(&format!("\n[{left_out} bytes omitted]"));
+    }
+    text
 }
 
 /// The hint of `hints` that fits a failure, unless there is one of ours.

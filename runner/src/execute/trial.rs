@@ -111,7 +111,12 @@ impl<'a> Trial<'a> {
     }
 
     fn may_repeat(&self) -> bool {
-        self.settled.is_some() || self.kind != ActionKind::Imperative || self.job.action.is_script()
+        self.settled.is_some()
+            || match self.kind {
+                ActionKind::Desired | ActionKind::Read => true,
+                ActionKind::Imperative => self.job.action.is_script(),
+                ActionKind::Person => false,
+            }
     }
 
     /// Looks again until the time is over; a break is how the attempt ended.

@@ -271,3 +271,6 @@ fn mode(request: &RunRequest, guide: &Guide) -> Mode {
 fn only_reads(step: &Step) -> bool {
     step.effect == Effect::Read && !step.keys.asked
 }
+
+#[cfg(test)]
+mod tests;

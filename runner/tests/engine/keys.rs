@@ -531,3 +531,23 @@ fn a_line_is_added_once_and_taken_back() {
             .contains("create: true")
     );
 }
+
+#[test]
+fn events_are_bounded_whatever_a_step_prints_or_captures() {
+    let steps = bash("id: a\ncapture: {all: stdout}", "seq 100000")
+        + &bash(
+            "id: b\nexpect: {stdout: '100000'}",
+            "echo {{ steps.a.all | split(pat=\"\\n\") | length }}",
+        );
+    let ran = BookTest::new(&steps).run();
+    assert_eq!(ran.state("b"), State::Passed, "{}", ran.why("b"));
+    let a = ran.step("a");
+    assert!(a.captures.is_empty() && a.note.as_ref().unwrap().contains("`all` is too long"));
+    assert!(ran.journal().lines().map(str::len).max().unwrap() < 200_000);
+    let output = a.output.as_ref().unwrap();
+    assert_eq!(
+        (output.stdout.lines, output.stdout.bytes),
+        (100_000, 588_895)
+    );
+    assert_eq!(a.artifacts, ["artifacts/00000-a.txt"]);
+}

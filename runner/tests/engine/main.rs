@@ -6,5 +6,6 @@ mod keys;
 mod lab;
 mod needs;
 mod planned;
+mod probes;
 mod secrets;
 mod table;
