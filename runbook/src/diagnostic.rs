@@ -41,60 +41,106 @@ pub struct Diagnostic {
     pub excerpt: Option<Excerpt>,
 }
 
-/// A source line and the columns to underline in it.
+/// The part of a source line around a place, and how much of it to underline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The line's text.
+    /// The part, at most [`EXCERPT_CHARACTERS_MAX`] characters: a line may be as long as a file.
     pub text: String,
+    /// How many characters of the line stand before the part.
+    pub skipped: u32,
+    /// Whether the line goes on behind the part.
+    pub more: bool,
     /// How many characters are underlined, at least 1.
     pub length: u32,
 }
 
 /// How many characters of a long line an excerpt shows.
 const EXCERPT_CHARACTERS_MAX: usize = 160;
+/// How many of them stand before the place.
+const EXCERPT_CHARACTERS_BEFORE: usize = 40;
 
 impl Excerpt {
-    /// The line as it is shown (tabs as blanks, control characters as dots, cut around the place), how many columns of it stand before
-    /// the place, and how many are underlined.
-    fn cut(&self, column: u32) -> (String, usize, usize) {
+    /// The part of a line around a column.
+    fn around(line: &str, column: u32, length: u32) -> Self {
         let at = (column as usize).saturating_sub(1);
-        let characters: Vec<char> = self.text.chars().collect();
-        let from = if characters.len() > EXCERPT_CHARACTERS_MAX {
-            at.saturating_sub(EXCERPT_CHARACTERS_MAX / 4)
+        let long = line.chars().nth(EXCERPT_CHARACTERS_MAX).is_some();
+        let skipped = if long {
+            at.saturating_sub(EXCERPT_CHARACTERS_BEFORE)
         } else {
             0
         };
-        let to = characters.len().min(from + EXCERPT_CHARACTERS_MAX);
+        let mut rest = line.chars().skip(skipped);
+        let text = rest.by_ref().take(EXCERPT_CHARACTERS_MAX).collect();
+        Self {
+            text,
+            skipped: skipped as u32,
+            more: rest.next().is_some(),
+            length: length.max(1),
+        }
+    }
+
+    /// The part as a terminal shows it, how many of its columns stand before the place, and how many are underlined.
+    fn shown(&self, column: u32) -> (String, usize, usize) {
+        let at = column.saturating_sub(1).saturating_sub(self.skipped) as usize;
         let mut shown = String::new();
         let (mut before, mut under) = (0, 0);
-        if from > 0 {
+        if self.skipped > 0 {
             shown.push('…');
             before += 1;
         }
-        for (index, c) in characters.iter().enumerate().take(to).skip(from) {
-            let (text, width) = match c {
-                '\t' => ("    ".to_owned(), 4),
-                c if c.is_control() => ("·".to_owned(), 1),
-                c => (c.to_string(), width(*c)),
-            };
-            shown.push_str(&text);
+        for (index, c) in self.text.chars().enumerate() {
+            let columns = show(c, &mut shown);
             if index < at {
-                before += width;
+                before += columns;
             } else if index < at + self.length as usize {
-                under += width;
+                under += columns;
             }
         }
-        if to < characters.len() {
+        if self.more {
             shown.push('…');
         }
         (shown.trim_end().to_owned(), before, under.max(1))
     }
 }
 
-/// How many terminal columns a character takes: East Asian wide characters and emoji take two.
-fn width(c: char) -> usize {
-    let wide = matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff);
-    if wide { 2 } else { 1 }
+/// How many blanks stand for a tab.
+const TAB: usize = 4;
+
+/// Appends a character as it is shown, tabs as blanks and what steers a terminal as a dot; returns its columns.
+fn show(c: char, text: &mut String) -> usize {
+    if c == '\t' {
+        text.extend(std::iter::repeat_n(' ', TAB));
+        return TAB;
+    }
+    let c = if is_steering(c) { '·' } else { c };
+    text.push(c);
+    match u32::from(c) {
+        // Combining marks, joiners, variation selectors.
+        0x300..=0x36f | 0x200b..=0x200f | 0x20d0..=0x20ff | 0xfe00..=0xfe0f => 0,
+        // East Asian wide characters and emoji.
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+/// Control characters, and those that turn the direction of a text so that it reads as another one.
+fn is_steering(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of ours that may hold an author's values, harmless for a terminal.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_steering(c) && c != '\n' { '·' } else { c })
+        .collect()
 }
 
 impl Diagnostic {
@@ -145,18 +191,18 @@ impl Diagnostic {
             Severity::Error => ("error", "1;31"),
             Severity::Warning => ("warning", "1;33"),
         };
-        let mut text = format!("{}: {}\n", paint(style, label), self.message);
+        let mut text = format!("{}: {}\n", paint(style, label), harmless(&self.message));
         let gutter = " ".repeat(self.line.to_string().len());
         text.push_str(&format!(
             "{gutter}{} {}:{}:{}\n",
             paint("1;34", "-->"),
-            self.file,
+            harmless(&self.file),
             self.line,
             self.column
         ));
         if let Some(excerpt) = &self.excerpt {
             let bar = paint("1;34", "|");
-            let (line, before, under) = excerpt.cut(self.column);
+            let (line, before, under) = excerpt.shown(self.column);
             text.push_str(&format!("{gutter} {bar}\n"));
             text.push_str(&format!(
                 "{} {bar} {line}\n",
@@ -169,7 +215,7 @@ impl Diagnostic {
             ));
         }
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("{}: {hint}\n", paint("1;36", "hint")));
+            text.push_str(&format!("{}: {}\n", paint("1;36", "hint"), harmless(hint)));
         }
         text
     }
@@ -190,7 +236,7 @@ impl Diagnostic {
     ) -> Self {
         let start = source.position(span.start);
         let end = source.position(span.end.max(span.start));
-        let text = source.line(start.line).to_owned();
+        let text = source.line(start.line);
         let length = if end.line == start.line {
             end.column.saturating_sub(start.column)
         } else {
@@ -204,10 +250,7 @@ impl Diagnostic {
             column: start.column,
             message,
             hint: None,
-            excerpt: Some(Excerpt {
-                text,
-                length: length.max(1),
-            }),
+            excerpt: Some(Excerpt::around(text, start.column, length)),
         }
     }
 }
@@ -250,6 +293,44 @@ mod tests {
         );
         let caret = lines[4].chars().position(|c| c == '^').unwrap();
         assert_eq!(lines[3].chars().nth(caret), Some('X'), "{shown}");
+    }
+
+    #[test]
+    fn the_caret_stands_below_the_place_whatever_stands_before_it() {
+        for before in [
+            "\t\t",
+            "日本語",
+            "e\u{301}e\u{301}",
+            "👍👍",
+            "\u{7}",
+            "\u{202e}x",
+        ] {
+            let text = format!("{before}X y");
+            let source = Source::new("src/a.md", text.as_str());
+            let place = Span::new(before.len(), before.len() + 1);
+            let shown = Diagnostic::error("x", &source, place, "m").render(false);
+            let lines: Vec<&str> = shown.lines().collect();
+            let column = lines[4].chars().position(|c| c == '^').unwrap();
+            let mut columns = 0;
+            let mut left = String::new();
+            for c in lines[3].chars().take_while(|c| *c != 'X') {
+                columns += show(c, &mut left);
+            }
+            assert_eq!(column, columns, "{shown}");
+            assert!(!shown.contains(['\t', '\u{7}', '\u{202e}']), "{shown}");
+        }
+        let source = Source::new("src/a.md", "short\n");
+        let end = Diagnostic::error("x", &source, Span::at(5), "m").render(false);
+        assert!(end.contains("\n  |      ^\n"), "{end}");
+    }
+
+    #[test]
+    fn the_values_of_an_author_do_not_steer_a_terminal() {
+        let error = Diagnostic::file("x", "a\u{1b}]0;b", "unknown `\u{1b}[2J`").hint("write\u{7}");
+        assert_eq!(
+            error.render(false),
+            "error: unknown `·[2J`\n --> a·]0;b:1:1\nhint: write·\n"
+        );
     }
 
     #[test]
