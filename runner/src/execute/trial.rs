@@ -100,7 +100,10 @@ impl<'a> Trial<'a> {
 
     fn end(&self, mut outcome: Outcome) -> Outcome {
         outcome.attempts = self.attempts;
-        outcome.changed = self.changed && self.cx.step().effect != Effect::Read;
+        // A person who was only asked has changed nothing yet.
+        outcome.changed = self.changed
+            && self.cx.step().effect != Effect::Read
+            && outcome.state != State::Pending;
         if self.diff.is_some() {
             outcome.diff.clone_from(&self.diff);
         }

@@ -47,6 +47,8 @@ async fn fetch_url(from: &str) -> Result<Vec<HistoryLine>, HistoryError> {
         url: url.clone(),
         message,
     };
+    // The HTTP client has no provider of its own; where one is set already, it stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .timeout(FETCH_DEADLINE)
         .build()

@@ -126,3 +126,45 @@ fn a_torn_last_line_is_passed_over_and_a_broken_one_is_not() {
         "{error}"
     );
 }
+
+/// A site that gives one answer to the first who asks, and then is gone.
+fn site(answer: String) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/book", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut seen = [0; 1024];
+        let length = stream.read(&mut seen).unwrap();
+        assert!(seen[..length].starts_with(b"GET /book/history.jsonl "));
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    url
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn a_sites_history_is_read_by_its_url() {
+    let line = serde_json::to_string(&run("01", State::Passed)).unwrap();
+    let url = site(answer("200 OK", &format!("{line}\n")));
+    assert_eq!(fetch(&url).await.unwrap(), [run("01", State::Passed)]);
+}
+
+#[tokio::test]
+async fn a_site_that_has_no_history_yet_has_an_empty_one() {
+    let url = site(answer("404 Not Found", "no"));
+    assert_eq!(fetch(&url).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_site_that_is_out_of_order_is_an_error() {
+    let url = site(answer("503 Service Unavailable", "later"));
+    let error = fetch(&url).await.unwrap_err().to_string();
+    assert!(error.contains("503"), "{error}");
+}
