@@ -44,7 +44,7 @@ pub struct Diagnostic {
 /// The part of a source line around a place, and how much of it to underline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excerpt {
-    /// The part, at most [`EXCERPT_CHARACTERS_MAX`] characters: a line may be as long as a file.
+    /// The part, at most `EXCERPT_CHARACTERS_MAX` characters: a line may be as long as a file.
     pub text: String,
     /// How many characters of the line stand before the part.
     pub skipped: u32,

@@ -1,7 +1,7 @@
 //! The site: what is added to the chapters, the pages of its own, and the files beside them.
 //!
-//! Everything here is a function of a book, what was recorded of it, and the time. Chapters are changed by [`chapter`], the status
-//! and run pages come as chapters from [`status`] and [`run`], and [`Site::write_files`] writes what mdBook does not.
+//! Everything here is a function of a book, what was recorded of it, and the time. Chapters are changed by `chapter`, the status
+//! and run pages come as chapters from `status` and `run`, and [`Site::write_files`] writes what mdBook does not.
 
 mod badge;
 mod card;

@@ -2,7 +2,7 @@
 //!
 //! Only what the language has: maps with text keys, lists, scalars. Duplicate keys, `<<`, anchors, aliases, tags, directives, keys and
 //! items without a value and a second document are errors, each with its place and what to do. Types are not decided here: scalars
-//! keep their text. What the parser refuses is put in an author's words in [`explain`].
+//! keep their text. What the parser refuses is put in an author's words in `explain`.
 
 mod explain;
 mod simple;
