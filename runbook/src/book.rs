@@ -148,6 +148,8 @@ pub fn load(input: Input, files: &dyn Files) -> Loaded {
 
 fn sorted(mut list: Vec<Diagnostic>) -> Vec<Diagnostic> {
     list.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    // What is wrong with the guide's `on` or `vars` shows at each step that uses them.
+    list.dedup();
     list
 }
 

@@ -20,7 +20,14 @@ pub fn locate(source: &Source, span: Span, text: &str, range: Range<usize>) -> S
         .or_else(|| written.match_indices(part).next())
     {
         Some((offset, _)) => Span::new(span.start + offset, span.start + offset + part.len()),
-        None => span,
+        // What an include brought in stands where the include stands.
+        None => match written.find("{{#include") {
+            Some(offset) => {
+                let length = written[offset..].find("}}").map_or(2, |end| end + 2);
+                Span::new(span.start + offset, span.start + offset + length)
+            }
+            None => span,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::expressions::Expressions;
 use super::secrets::listed_secret;
@@ -109,6 +109,9 @@ impl Context<'_> {
         for used in &step.keys.secrets {
             self.captured_secret(index, used, &mut uses, findings);
         }
+        for (_, node) in &step.keys.each {
+            self.inventory_map(node, &mut uses, findings);
+        }
         uses
     }
 
@@ -184,6 +187,49 @@ impl Context<'_> {
                 if let Err(error) = self.scope.check(used.path) {
                     findings.maybe_hinted("undefined-name", used.span, error.message, error.hint);
                 }
+            }
+        }
+    }
+
+    /// `each: {n: nodes.*}`: a map of the inventory, by its path.
+    fn inventory_map(&self, node: &Node, uses: &mut Uses, findings: &mut Findings) {
+        let Some(path) = node.as_text().and_then(|text| text.strip_suffix(".*")) else {
+            return;
+        };
+        let expression = format!("inventory.{path}");
+        if !path.split('.').all(|name| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        }) {
+            findings.hinted(
+                "wrong-type",
+                node.span,
+                format!("`{path}.*` is not a map of the inventory"),
+                "write `nodes.*`, `guests.*`, `hosts.*` or `clusters.*`",
+            );
+            return;
+        }
+        let known = template::names(&underscored(&expression));
+        let Some(found) = known.first() else { return };
+        match self.scope.value(found) {
+            Some(Value::Object(_)) => uses.inventory.push(expression),
+            Some(_) => findings.hinted(
+                "wrong-type",
+                node.span,
+                format!("`{path}` of the inventory is not a map"),
+                "write the path of a map, or a template that gives a list",
+            ),
+            None => {
+                let top = ["nodes", "guests", "hosts", "clusters"];
+                let hint = suggest::did_you_mean_or_list(path, top, "its maps are");
+                findings.maybe_hinted(
+                    "undefined-name",
+                    node.span,
+                    format!("the inventory has no `{path}`"),
+                    hint,
+                );
             }
         }
     }

@@ -196,13 +196,7 @@ const SECRET_NAMES: &[&str] = &[
 ];
 
 /// What the whole name of a secret field may be, letters only.
-const SECRET_WORDS: &[&str] = &[
-    "token",
-    "secret",
-    "authorization",
-    "proxyauthorization",
-    "cookie",
-];
+const SECRET_WORDS: &[&str] = &["token", "secret", "authorization", "proxyauthorization"];
 
 fn literal(name: &str, node: &Node, findings: &mut Findings) {
     let letters: String = name

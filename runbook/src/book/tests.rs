@@ -12,6 +12,7 @@ impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         match path {
             "src/guides/hello.sh" => Ok(b"echo hello\n".to_vec()),
+            "src/guides/vars.sh" => Ok(b"echo {{ vars.x }}\n".to_vec()),
             _ => Err(FileError::Missing),
         }
     }

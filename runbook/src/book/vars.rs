@@ -145,6 +145,26 @@ fn of_text(
 }
 
 impl Book {
+    /// Whether any guide, the inventory or a profile has a var of that name: what `--var` may give.
+    pub fn has_var(&self, name: &str) -> bool {
+        self.var_names().contains(name)
+    }
+
+    /// The names of all vars of the book.
+    pub fn var_names(&self) -> BTreeSet<&str> {
+        let guides = self.guides.iter().flat_map(|guide| &guide.front.vars);
+        let profiles = self
+            .inventory
+            .profiles
+            .iter()
+            .flat_map(|(_, profile)| &profile.vars);
+        guides
+            .chain(&self.inventory.vars)
+            .chain(profiles)
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
     /// The vars that a step uses and that have no value: `name: null`, and neither the profile nor `--var` gives one. A due
     /// step must have none.
     pub fn ungiven(&self, at: StepRef) -> Vec<&str> {

@@ -7,7 +7,8 @@ use crate::mapped::Mapped;
 use crate::node::{Entry, Kind, Node};
 use crate::read;
 use crate::source::Source;
-use crate::spec::INVENTORY_KEYS;
+use crate::spec::{INVENTORY_KEYS, PROFILE_KEYS};
+use crate::values::LAB;
 use crate::{suggest, yaml};
 
 /// Reads the inventory; what is wrong with it goes to `findings`.
@@ -154,6 +155,20 @@ fn check(inventory: &Inventory, node: &Node, findings: &mut Findings) {
         }
     }
     for profile in map(node, "profiles") {
+        if profile.key == LAB {
+            for key in profile.value.as_map().unwrap_or_default() {
+                if !matches!(key.key.as_str(), "scratch" | "vars")
+                    && PROFILE_KEYS.iter().any(|known| known.name == key.key)
+                {
+                    findings.hinted(
+                        "unknown-key",
+                        key.key_span,
+                        format!("profile `lab` has no `{}`", key.key),
+                        "the lab brings its own: give `scratch` or `vars`",
+                    );
+                }
+            }
+        }
         if let Some(proxmox) = profile.value.get("proxmox") {
             let login = proxmox.get("login").and_then(|login| login.get("password"));
             for secret in [proxmox.get("token"), login].into_iter().flatten() {

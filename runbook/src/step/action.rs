@@ -115,6 +115,20 @@ fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
             "write three or four octal digits, `\"0644\"`",
         );
     }
+    if action.name == "git"
+        && let Some(node) = given("path")
+        && let Some(path) = node.as_text()
+        && (path.is_empty()
+            || path.starts_with('/')
+            || crate::include::join("", path).starts_with(".."))
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!("`{}` is not a path in the repository", read::cut(path)),
+            "write it relative to the repository's root",
+        );
+    }
     if action.name == "http"
         && let Some(node) = given("url")
         && let Some(url) = node.as_text()

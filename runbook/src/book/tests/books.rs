@@ -256,6 +256,10 @@ fn the_inventory_is_read_by_its_tables() {
             "wrong-type 1:36 `9099-9000` is not a range (write the first and the last number, `9000-9099`)",
         ),
         (
+            "profiles: {lab: {vars: {a: 1}, ssh: {user: a}}}",
+            "unknown-key 1:32 profile `lab` has no `ssh` (the lab brings its own: give `scratch` or `vars`)",
+        ),
+        (
             "hosts: {a: {stand-ins: {http: {table: a}}}}",
             "wrong-type 1:25 `http` is not a port (write 1 to 65535)",
         ),
@@ -293,6 +297,11 @@ fn vars_that_must_be_given_are_told_for_the_steps_that_use_them() {
     assert_eq!(shown(&loaded), [""; 0]);
     let at = loaded.book.steps().next().unwrap().0;
     assert_eq!(loaded.book.ungiven(at), ["a"]);
+    assert_eq!(
+        loaded.book.var_names().into_iter().collect::<Vec<_>>(),
+        ["a", "b", "c", "domain", "only-home"]
+    );
+    assert!(loaded.book.has_var("domain") && !loaded.book.has_var("x"));
 }
 
 fn names(book: &Book, steps: &[crate::model::StepRef]) -> Vec<String> {
@@ -420,6 +429,35 @@ fn private_keys_and_tokens_are_found_anywhere_in_a_chapter() {
         assert!(found[0].starts_with("literal-secret 3:"), "{found:?}");
     }
     assert_eq!(shown(&guide("# T\n\nAKIAIOSFODNN7EXAMPLE\n")), [""; 0]);
+}
+
+#[test]
+fn an_included_name_that_is_not_defined_is_told_at_the_include() {
+    let found = shown(&guide(
+        "# T\n\n```bash runbook\n#| id: a\necho\n{{#include vars.sh}}\n```\n",
+    ));
+    assert_eq!(
+        found,
+        ["undefined-name 6:1 `vars.x` is not defined (there are: `domain`)"]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_guide_is_told_once() {
+    let text = format!(
+        "---\non: 'node/{{{{ vars.x }}}}'\n---\n# T\n\n{}{}",
+        step("a", ""),
+        step("b", "")
+    );
+    let found = shown(&guide(&text));
+    assert_eq!(
+        found
+            .iter()
+            .filter(|line| line.starts_with("undefined-name 2:14"))
+            .count(),
+        1,
+        "{found:#?}"
+    );
 }
 
 #[test]
