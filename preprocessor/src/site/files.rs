@@ -76,6 +76,7 @@ impl Site {
         for (name, text) in assets::linked() {
             write(dest, name, text.as_bytes())?;
         }
+        print_page(dest)?;
         let drawn = std::mem::take(&mut *self.drawn());
         for (name, svg) in drawn {
             write(dest, &name, svg.as_bytes())?;
@@ -170,6 +171,25 @@ impl Site {
 fn now(site: &Site) -> String {
     let now = site.now.to_string();
     format!("{}Z", now.get(..19).unwrap_or(&now))
+}
+
+/// The page of the whole book stands at the root, with the chapters' links as each chapter has them: mdBook follows those of `a`
+/// and `img`, not those to the style and the script.
+fn print_page(dest: &Path) -> Result<(), FilesError> {
+    let path = dest.join("print.html");
+    let mut text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        // `[output.html.print] enable = false`.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(FilesError::Write { path, source }),
+    };
+    for (name, _) in assets::linked() {
+        let above = format!("../{name}");
+        while text.contains(&above) {
+            text = text.replace(&above, name);
+        }
+    }
+    write(dest, "print.html", text.as_bytes())
 }
 
 fn write(dest: &Path, name: &str, bytes: &[u8]) -> Result<(), FilesError> {
