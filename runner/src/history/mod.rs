@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use runbook::records::{RecordError, parse_history};
 use runbook::report::{HISTORY_VERSION, HistoryLine};
 use thiserror::Error;
 
@@ -110,39 +111,13 @@ pub fn load(book_root: &Path) -> Result<Vec<HistoryLine>, HistoryError> {
 /// # Errors
 /// When a line is broken or of a newer version: `place` says where.
 pub fn parse(text: &str, place: &str) -> Result<Vec<HistoryLine>, HistoryError> {
-    let mut lines = Vec::new();
-    for (number, line) in text.split_inclusive('\n').enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let place = format!("{place}:{}", number + 1);
-        match serde_json::from_str::<HistoryLine>(line) {
-            Ok(read) if read.version <= HISTORY_VERSION => lines.push(read),
-            Ok(read) => {
-                return Err(HistoryError::Newer {
-                    place,
-                    version: read.version.into(),
-                });
-            }
-            Err(_) if !line.ends_with('\n') => {}
-            Err(error) => {
-                // A newer line may have other fields: its version says so better than a missing field does.
-                let version = serde_json::from_str::<serde_json::Value>(line)
-                    .ok()
-                    .and_then(|v| v.get("version")?.as_u64());
-                return Err(match version {
-                    Some(version) if version > HISTORY_VERSION.into() => {
-                        HistoryError::Newer { place, version }
-                    }
-                    _ => HistoryError::Line {
-                        place,
-                        message: error.to_string(),
-                    },
-                });
-            }
-        }
-    }
-    Ok(lines)
+    parse_history(text, place).map_err(|error| match error {
+        RecordError::Newer { place, version, .. } => HistoryError::Newer { place, version },
+        RecordError::Broken { place, reason } => HistoryError::Line {
+            place,
+            message: reason,
+        },
+    })
 }
 
 /// Adds runs to a book's history: those whose ID it has already are passed over. Written beside and renamed, so that a full disk
