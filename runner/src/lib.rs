@@ -3,6 +3,7 @@
 //! The leaves (`process`, `probe`, `redact`) know nothing of runbooks; what is built on them does. Nothing points up.
 
 pub mod action;
+pub mod causes;
 pub mod cli;
 pub mod execute;
 pub mod exit;

@@ -8,6 +8,7 @@ use super::open::Opened;
 use super::serve::{self, Served};
 use super::shell::Shell;
 use super::wait_for;
+use crate::causes;
 use crate::exit;
 use crate::site::{self, BuildError, How};
 
@@ -85,7 +86,7 @@ pub(super) fn serve(
 /// Opens the book anew: its `book.toml` may have changed too.
 fn rebuild(book: &Path, profile: &str, dest: &Path) -> Result<(), String> {
     let dir = mdbook_runbook::disk::BookDir::find(Some(book))
-        .map_err(|error| format!("error: {}", Failure::chain(&error)))?;
+        .map_err(|error| format!("error: {}", causes::chain(&error)))?;
     match site::build(&dir, served(profile, dest)) {
         Ok(_) => Ok(()),
         Err(BuildError::Invalid(diagnostics)) => Err(diagnostics
@@ -93,7 +94,7 @@ fn rebuild(book: &Path, profile: &str, dest: &Path) -> Result<(), String> {
             .map(|finding| finding.render(false))
             .collect::<Vec<_>>()
             .join("\n")),
-        Err(error) => Err(format!("error: {}", Failure::chain(&error))),
+        Err(error) => Err(format!("error: {}", causes::chain(&error))),
     }
 }
 
@@ -115,12 +116,12 @@ fn told(error: BuildError) -> Failure {
     match error {
         BuildError::Invalid(diagnostics) => Failure::Invalid(diagnostics),
         BuildError::Records(error) => {
-            Failure::invalid(Failure::chain(&error), Some(error.hint().to_owned()))
+            Failure::invalid(causes::chain(&error), Some(error.hint().to_owned()))
         }
         BuildError::Mdbook(message) => {
             Failure::invalid(format!("mdbook cannot build the site: {message}"), None)
         }
-        other => Failure::unavailable(Failure::chain(&other), None),
+        other => Failure::unavailable(causes::chain(&other), None),
     }
 }
 

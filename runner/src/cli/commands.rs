@@ -16,7 +16,7 @@ use super::shell::Shell;
 use super::{doctor as machine, init as new_book};
 use crate::history::{self, Index, Trend};
 use crate::report::text;
-use crate::{exit, listing};
+use crate::{causes, exit, listing};
 
 /// `init`.
 pub(super) fn init(shell: &Shell, global: &Global, dir: Option<PathBuf>) -> Result<u8, Failure> {
@@ -28,7 +28,7 @@ pub(super) fn init(shell: &Shell, global: &Global, dir: Option<PathBuf>) -> Resu
             error.to_string(),
             Some("it can be verified already: runbook verify".into()),
         ),
-        new_book::InitError::Write { .. } => Failure::unavailable(Failure::chain(&error), None),
+        new_book::InitError::Write { .. } => Failure::unavailable(causes::chain(&error), None),
     })?;
     Ok(exit::OK)
 }
@@ -204,15 +204,13 @@ pub(super) fn history(
         }
     };
     let lines = history::load(opened.root())?;
-    if lines.is_empty() {
-        shell.note("nothing was recorded yet; run `runbook verify`");
-    } else {
-        Index::open(opened.root())?.sync(&lines)?;
-    }
     let runs = if lines.is_empty() {
+        shell.note("nothing was recorded yet; run `runbook verify`");
         Vec::new()
     } else {
-        Index::open(opened.root())?.runs(&steps, opened.asked_profile(), limit)?
+        let mut index = Index::open(opened.root())?;
+        index.sync(&lines)?;
+        index.runs(&steps, opened.asked_profile(), limit)?
     };
     if shell.json {
         shell.json(&History {

@@ -43,7 +43,7 @@ impl Sink for Journal {
     fn event(&mut self, event: &Event) -> Result<(), SinkError> {
         self.append(event).map_err(|error| SinkError {
             what: format!("`{}`", self.dir().join("events.jsonl").display()),
-            source: io::Error::other(super::failure::Failure::chain(&error)),
+            source: io::Error::other(crate::causes::chain(&error)),
         })
     }
 }

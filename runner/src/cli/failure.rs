@@ -5,6 +5,7 @@ use std::io;
 use runbook::diagnostic::Diagnostic;
 
 use super::shell::Shell;
+use crate::causes::chain;
 use crate::exit;
 
 /// Why a command ended without its result.
@@ -53,20 +54,6 @@ impl Failure {
         }
     }
 
-    /// An error with its causes, each once.
-    pub(super) fn chain(error: &dyn std::error::Error) -> String {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            let next = inner.to_string();
-            if !text.contains(&next) {
-                text = format!("{text}: {next}");
-            }
-            cause = inner.source();
-        }
-        text
-    }
-
     /// Tells it; gives the exit code.
     pub(super) fn tell(&self, shell: &Shell) -> u8 {
         match self {
@@ -100,7 +87,7 @@ impl From<io::Error> for Failure {
 
 impl From<crate::history::HistoryError> for Failure {
     fn from(error: crate::history::HistoryError) -> Self {
-        let message = Self::chain(&error);
+        let message = chain(&error);
         if error.is_invalid() {
             let hint = "the records were written by a newer program, or edited: update `runbook`, or move the file away";
             Self::invalid(message, Some(hint.into()))

@@ -10,6 +10,7 @@ use runbook::model::{Book, Vars};
 use super::args::Global;
 use super::failure::Failure;
 use super::shell::Shell;
+use crate::causes;
 
 /// A book that was found.
 #[derive(Debug)]
@@ -127,6 +128,6 @@ fn read(loaded: Loaded) -> Read {
 fn disk(error: &DiskError) -> Failure {
     match error.diagnostic() {
         Some(diagnostic) => Failure::Invalid(vec![diagnostic.clone()]),
-        None => Failure::usage(Failure::chain(error), error.hint()),
+        None => Failure::usage(causes::chain(error), error.hint()),
     }
 }

@@ -22,7 +22,7 @@ use crate::report::{
     github::Github, json::JsonLines, junit::Junit, terminal, terminal::Terminal, text,
 };
 use crate::sink::{Sink, Sinks};
-use crate::{exit, revision};
+use crate::{causes, exit, revision};
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -132,7 +132,7 @@ async fn execute(
     let mut code = result.exit_code;
     if let Some(error) = &result.error {
         shell.error(
-            &Failure::chain(error),
+            &causes::chain(error),
             Some("free some space or make the folder writable, then run again"),
         );
         code = exit::first([code, exit::UNAVAILABLE]);
@@ -188,7 +188,7 @@ impl Record {
     ) -> Result<Self, Failure> {
         let journal = Journal::create(opened.root(), &request.run).map_err(|error| {
             let hint = "runs are recorded in `.runbook` beside `book.toml`: make that folder writable, or free some space";
-            Failure::unavailable(Failure::chain(&error), Some(hint.into()))
+            Failure::unavailable(causes::chain(&error), Some(hint.into()))
         })?;
         let directory = journal.dir().to_owned();
         let line = Shared::new(LineBuilder::default());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use runbook::report::HistoryLine;
 
 use super::{HISTORY_BYTES_MAX, HistoryError, parse};
+use crate::causes::chain;
 
 /// How long a site may take to give its history.
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);
@@ -75,18 +76,4 @@ async fn fetch_url(from: &str) -> Result<Vec<HistoryLine>, HistoryError> {
     }
     let text = String::from_utf8(body).map_err(|_| failed("it is not UTF-8".into()))?;
     parse(&text, &url)
-}
-
-/// An error with its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let next = inner.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = inner.source();
-    }
-    text
 }
