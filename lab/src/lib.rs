@@ -1,0 +1,1 @@
+//! An embedded homelab on real sockets. The clients cannot tell it from the real thing.
