@@ -174,7 +174,10 @@ impl Running {
         }
         while self.tree.is_left() {
             if tokio::time::Instant::now() >= until || cancel.is_stopped() {
-                return self.end(grace, cancel).await;
+                let mut ended = self.end(grace, cancel).await;
+                // Something was there, though it may have had a successor whenever it was looked for.
+                ended.count = ended.count.max(1);
+                return ended;
             }
             sleep(SETTLE_LOOK).await;
         }

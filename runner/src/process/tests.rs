@@ -153,8 +153,8 @@ async fn a_child_that_starts_others_on_term_is_ended() {
     ends_in_time("trap 'setsid -f sleep NUMBER' TERM; while :; do sleep 0.01; done").await;
 }
 
-#[tokio::test]
-async fn a_child_that_starts_its_successor_and_ends_is_ended() {
+/// A program that starts its successor and ends, again and again; its argument is to be found in the command line.
+fn successors() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("next");
     // Comes to its end by itself after some seconds, should the test fail.
@@ -166,12 +166,29 @@ async fn a_child_that_starts_its_successor_and_ends_is_ended() {
         .arg(&file)
         .status()
         .expect("chmod");
+    (directory, file)
+}
+
+#[tokio::test]
+async fn a_child_that_starts_its_successor_and_ends_is_ended() {
+    let (_directory, file) = successors();
     ends_in_time(&format!("{} NUMBER; sleep 300", file.display())).await;
     ends_in_time(&format!(
         "for n in 1 2 3; do {} NUMBER; done; trap '' TERM; sleep NUMBER; :",
         file.display()
     ))
     .await;
+}
+
+#[tokio::test]
+async fn successors_of_a_child_that_ended_by_itself_are_ended() {
+    let (_directory, file) = successors();
+    let number = unique();
+    let exit = run_script(&format!("{} {number}", file.display()), seconds(20.0)).await;
+    assert_eq!((exit.end, exit.code()), (End::Itself, Some(0)));
+    assert_eq!(alive(&number), Vec::<String>::new());
+    assert_eq!(exit.survivors, Vec::<i32>::new());
+    assert_ne!(exit.leftovers, 0);
 }
 
 #[tokio::test]

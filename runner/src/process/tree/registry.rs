@@ -14,6 +14,10 @@ use crate::process::system::{self, Children, Marks, Process};
 const GIVEN_UP: u64 = u64::MAX;
 /// How often new orphans are looked for at once; each look takes some microseconds.
 const CHASE_MAX: usize = 500;
+/// How many empty looks more it takes to believe the first: the kernel's list can miss a child while another is reaped.
+const EMPTY_LOOKS: usize = 2;
+/// How often is looked again, when orphans have ended since the last look.
+const LOOKS_MAX: usize = 16;
 /// The owner of an orphan without a mark.
 const UNKNOWN: u64 = 0;
 
@@ -92,36 +96,55 @@ impl Registry {
     /// Whether living orphans belong to the tree with this mark; `None` where the system does not list children. Orphans
     /// that have ended are reaped, whosesoever.
     pub(super) fn has_orphans_of(&mut self, mark: u64) -> Option<bool> {
-        let children = self.children.list()?;
-        let mut found = false;
-        for pid in children {
-            if !self.leaders.contains_key(&pid)
-                && let Some(owner) = self.orphan(pid)
-            {
-                found |= self.is_owner(owner, mark);
+        for _ in 0..LOOKS_MAX {
+            match self.look(mark, |_| {})? {
+                Look::Found => return Some(true),
+                Look::Ended => {}
+                Look::Nothing => return Some(false),
             }
         }
-        Some(found)
+        // Something ends and appears all the time: whoever asks has to end it.
+        Some(true)
+    }
+
+    /// Looks at all orphans; tells of each living one of the tree with this mark.
+    fn look(&mut self, mark: u64, mut each: impl FnMut(i32)) -> Option<Look> {
+        let mut look = Look::Nothing;
+        for pid in self.children.list()? {
+            if self.leaders.contains_key(&pid) {
+                continue;
+            }
+            match self.orphan(pid) {
+                Orphan::Lives(owner) if self.is_owner(owner, mark) => {
+                    each(pid);
+                    look = Look::Found;
+                }
+                // It may have started its successor since the list was made.
+                Orphan::Ended => look = look.max(Look::Ended),
+                Orphan::Lives(_) | Orphan::None => {}
+            }
+        }
+        Some(look)
     }
 
     /// Kills orphans of the tree with this mark as long as new ones appear: what starts another and ends at once is gone
-    /// before all of `/proc` has been read. Returns those that the last look found.
+    /// before all of `/proc` has been read. Nothing is left after a look that found no orphan, not even an ended one: a
+    /// chain of successors has a member among our children at every instant. Returns those that the last look found.
     pub(super) fn chase(&mut self, mark: u64) -> Vec<i32> {
         let mut found = Vec::new();
+        let mut empty = 0;
         for _ in 0..CHASE_MAX {
             found.clear();
-            for pid in self.children.list().unwrap_or_default() {
-                if !self.leaders.contains_key(&pid)
-                    && let Some(owner) = self.orphan(pid)
-                    && self.is_owner(owner, mark)
-                    && let Some(process) = Pid::from_raw(pid)
-                {
+            let look = self.look(mark, |pid| {
+                if let Some(process) = Pid::from_raw(pid) {
                     let _ = kill_process(process, Signal::KILL);
-                    found.push(pid);
                 }
-            }
-            if found.is_empty() {
-                break;
+                found.push(pid);
+            });
+            match look {
+                Some(Look::Found | Look::Ended) => empty = 0,
+                Some(Look::Nothing) if empty < EMPTY_LOOKS => empty += 1,
+                Some(Look::Nothing) | None => break,
             }
         }
         found
@@ -135,7 +158,7 @@ impl Registry {
         let mut strays = Vec::new();
         for pid in children {
             if !self.leaders.contains_key(&pid)
-                && let Some(owner) = self.orphan(pid)
+                && let Orphan::Lives(owner) = self.orphan(pid)
                 && !self.live.contains(&owner)
                 && owner != GIVEN_UP
             {
@@ -183,25 +206,47 @@ impl Registry {
                 && self.live.contains(&mark))
     }
 
-    /// Who owns a child that is no leader; `None` when it is no orphan, or no more.
-    fn orphan(&mut self, pid: i32) -> Option<u64> {
+    /// Who owns a child that is no leader. One that has ended is reaped.
+    fn orphan(&mut self, pid: i32) -> Orphan {
         if let Some(owner) = self.orphans.get(&pid).copied() {
             if system::reap(pid) {
                 self.orphans.remove(&pid);
-                return None;
+                return Orphan::Ended;
             }
-            return Some(owner);
+            return Orphan::Lives(owner);
         }
-        let process = system::process(pid)?;
+        let Some(process) = system::process(pid) else {
+            return Orphan::None;
+        };
         if process.group == getpgrp().as_raw_nonzero().get() {
-            return None;
+            return Orphan::None;
         }
         if process.is_zombie {
             system::reap(pid);
-            return None;
+            return Orphan::Ended;
         }
         let owner = system::mark_of(pid).unwrap_or(UNKNOWN);
         self.orphans.insert(pid, owner);
-        Some(owner)
+        Orphan::Lives(owner)
     }
+}
+
+/// What a child that is no leader turned out to be.
+enum Orphan {
+    /// A living orphan and the mark of its owner.
+    Lives(u64),
+    /// An orphan that had ended.
+    Ended,
+    /// No orphan, or no more.
+    None,
+}
+
+/// What a look at all orphans found of one tree; the weightier the later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    Nothing,
+    /// Only such as had ended, whosesoever.
+    Ended,
+    /// Living ones.
+    Found,
 }
