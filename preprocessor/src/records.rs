@@ -10,10 +10,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use runbook::event::{
-    EVENTS_VERSION, Event, EventKind, Excerpt, RunFinished, RunStarted, StepFinished, UndoFinished,
+    Event, EventKind, Excerpt, RunFinished, RunStarted, StepFinished, UndoFinished,
 };
 use runbook::id::Id;
-use runbook::records::{RecordError, Records, parse_history};
+use runbook::records::{RecordError, Records, parse_event, parse_history};
 use runbook::report::HistoryLine;
 use thiserror::Error;
 
@@ -140,7 +140,12 @@ impl Recorded {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let event = parse_event(&line, || format!("{place}:{number}"))?;
+            let place = || format!("{place}:{number}");
+            let text = std::str::from_utf8(&line).map_err(|error| RecordError::Broken {
+                place: place(),
+                reason: error.to_string(),
+            })?;
+            let event = parse_event(text, place)?;
             self.take(run, &mut journal, event);
         }
         if let Some(journal) = journal {
@@ -213,31 +218,6 @@ fn needed(lines: &[HistoryLine]) -> Vec<String> {
         }
     }
     wanted
-}
-
-fn parse_event(line: &[u8], place: impl Fn() -> String) -> Result<Event, RecordError> {
-    let newer = |version: Option<u64>| {
-        let version = version.filter(|version| *version > u64::from(EVENTS_VERSION))?;
-        Some(RecordError::Newer {
-            place: place(),
-            version,
-            known: EVENTS_VERSION,
-        })
-    };
-    match serde_json::from_slice::<Event>(line) {
-        Ok(event) => match &event.kind {
-            EventKind::RunStarted(run) => newer(Some(run.version.into())).map_or(Ok(event), Err),
-            _ => Ok(event),
-        },
-        Err(error) => {
-            let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
-            let version = value.and_then(|value| value.get("version")?.as_u64());
-            Err(newer(version).unwrap_or_else(|| RecordError::Broken {
-                place: place(),
-                reason: error.to_string(),
-            }))
-        }
-    }
 }
 
 /// Drops what no page shows: a run of many loud steps must not fill the memory.

@@ -93,6 +93,15 @@ pub fn parse_events(text: &str, place: &str) -> Result<Vec<Event>, RecordError> 
     parse_lines(text, place, EVENTS_VERSION)
 }
 
+/// Reads one line of `events.jsonl`; `place` makes the file's name with its line, for errors.
+///
+/// # Errors
+///
+/// A run of a newer version, or a line that is broken.
+pub fn parse_event(line: &str, place: impl Fn() -> String) -> Result<Event, RecordError> {
+    parse_line(line, place, EVENTS_VERSION)
+}
+
 fn parse_lines<T: DeserializeOwned>(
     text: &str,
     place: &str,
@@ -103,33 +112,38 @@ fn parse_lines<T: DeserializeOwned>(
         if line.trim().is_empty() {
             continue;
         }
-        let place = || format!("{place}:{}", index + 1);
-        let read = serde_json::from_str::<T>(line);
-        // The version first: a newer record may have another shape, or one that only looks the same.
-        if read.is_err() || line.contains("\"version\"") {
-            let version = serde_json::from_str::<Value>(line)
-                .ok()
-                .and_then(|value| value.get("version")?.as_u64());
-            if let Some(version) = version.filter(|version| *version > u64::from(known)) {
-                return Err(RecordError::Newer {
-                    place: place(),
-                    version,
-                    known,
-                });
-            }
-        }
-        match read {
+        match parse_line(line, || format!("{place}:{}", index + 1), known) {
             Ok(record) => records.push(record),
-            Err(_) if !line.ends_with('\n') => {}
-            Err(error) => {
-                return Err(RecordError::Broken {
-                    place: place(),
-                    reason: error.to_string(),
-                });
-            }
+            Err(RecordError::Broken { .. }) if !line.ends_with('\n') => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(records)
+}
+
+fn parse_line<T: DeserializeOwned>(
+    line: &str,
+    place: impl Fn() -> String,
+    known: u32,
+) -> Result<T, RecordError> {
+    let read = serde_json::from_str::<T>(line);
+    // The version first: a newer record may have another shape, or one that only looks the same.
+    if read.is_err() || line.contains("\"version\"") {
+        let version = serde_json::from_str::<Value>(line)
+            .ok()
+            .and_then(|value| value.get("version")?.as_u64());
+        if let Some(version) = version.filter(|version| *version > u64::from(known)) {
+            return Err(RecordError::Newer {
+                place: place(),
+                version,
+                known,
+            });
+        }
+    }
+    read.map_err(|error| RecordError::Broken {
+        place: place(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]

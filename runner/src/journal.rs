@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use runbook::event::{Event, EventKind};
 use runbook::outcome::Effect;
+use runbook::records::{RecordError, parse_events};
 use thiserror::Error;
 
 /// How long a line may wait for the disk when no change starts or ends.
@@ -181,23 +182,52 @@ pub fn prune(book_root: &Path, keep: usize) {
     }
 }
 
+/// Why a journal cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("cannot read the journal `{}`", path.display())]
+    File {
+        /// The journal.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is of a newer version, or broken.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl ReadError {
+    /// Whether there is no such journal: an imported run, or one beyond `keep`.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 /// Reads a journal. A last line without its end is what a killed runner left, and is passed over.
 ///
 /// # Errors
-/// When the file cannot be read, or a whole line is no event of a version we know.
-pub fn read(path: &Path) -> Result<Vec<Event>, JournalError> {
-    let text = fs::read_to_string(path)
-        .map_err(|e| JournalError::new("(while reading) the journal", path, e))?;
-    let mut events = Vec::new();
-    for line in text
-        .split_inclusive('\n')
-        .filter(|line| line.ends_with('\n') && !line.trim().is_empty())
-    {
-        let event = serde_json::from_str(line)
-            .map_err(|e| JournalError::new("(while reading) the journal", path, e.into()))?;
-        events.push(event);
-    }
-    Ok(events)
+/// When the file cannot be read, is of a newer version, or a whole line is no event.
+pub fn read(path: &Path) -> Result<Vec<Event>, ReadError> {
+    let mut bytes = fs::read(path).map_err(|source| ReadError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    // Before the text is looked at: a torn line may end inside a character.
+    bytes.truncate(
+        bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1),
+    );
+    let place = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| RecordError::Broken {
+        place: place.clone(),
+        reason: error.to_string(),
+    })?;
+    Ok(parse_events(&text, &place)?)
 }
 
 #[cfg(test)]
@@ -229,9 +259,20 @@ mod tests {
             .append(true)
             .open(&path)
             .unwrap()
-            .write_all(b"{\"event\":\"run-fin")
+            .write_all(b"{\"event\":\"run-fin\xC3")
             .unwrap();
         assert_eq!(read(&path).unwrap(), [finished()]);
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_version_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("events.jsonl");
+        fs::write(&path, "{\"event\":\"run-began\",\"version\":9}\n").unwrap();
+        let error = read(&path).unwrap_err();
+        assert!(error.to_string().contains(":1 is of version 9"), "{error}");
+        assert!(!error.is_absent());
+        assert!(read(&root.path().join("none")).unwrap_err().is_absent());
     }
 
     #[test]

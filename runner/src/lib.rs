@@ -22,3 +22,4 @@ pub mod scope;
 pub mod secrets;
 pub mod sink;
 pub mod site;
+pub mod whole_file;

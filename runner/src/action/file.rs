@@ -5,8 +5,8 @@
 
 mod error;
 
-use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -15,15 +15,14 @@ use error::system;
 
 use super::accounts::{self, Account};
 use super::difference;
+use crate::whole_file::{self, Owned};
 
 /// The largest file whose content is compared, changed and taken back.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// What a backup's name ends in: `~` is skipped by `run-parts`, cron and sudo, and editors know it.
 pub const BACKUP_SUFFIX: &str = ".runbook~";
-/// The mode of a file that was not there, before a wish for another.
-const NEW_FILE_MODE: u32 = 0o644;
-/// The bits of a mode that count.
-const MODE_BITS: u32 = 0o7777;
+/// The mode of a directory that was not there, before a wish for another: as that of a file, whatever the umask.
+const NEW_DIRECTORY_MODE: u32 = 0o755;
 
 /// What is to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,17 +63,6 @@ pub enum Found {
     Directory(usize, Owned),
 }
 
-/// Mode and owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owned {
-    /// The permission bits.
-    pub mode: u32,
-    /// The owner's number.
-    pub uid: u32,
-    /// The group's number.
-    pub gid: u32,
-}
-
 /// What is there compared with the wish.
 #[derive(Debug)]
 pub struct Comparison {
@@ -110,7 +98,7 @@ pub fn look(path: &Path) -> Result<Found, FileError> {
     };
     if metadata.is_dir() {
         let entries = fs::read_dir(path).map_err(system("read", path))?.count();
-        return Ok(Found::Directory(entries, owned(&metadata)));
+        return Ok(Found::Directory(entries, Owned::of(&metadata)));
     }
     if !metadata.is_file() {
         // A pipe would be waited for without end.
@@ -131,7 +119,7 @@ pub fn look(path: &Path) -> Result<Found, FileError> {
     file.take(FILE_BYTES_MAX)
         .read_to_end(&mut content)
         .map_err(system("read", path))?;
-    Ok(Found::File(content, owned(&metadata)))
+    Ok(Found::File(content, Owned::of(&metadata)))
 }
 
 /// Compares what is there with the wish; changes nothing.
@@ -256,6 +244,8 @@ pub fn change(wish: &Wish, found: &Found) -> Result<Former, FileError> {
         (State::Directory, Found::Absent) => {
             former.made = first_missing(&wish.path);
             fs::create_dir_all(&wish.path).map_err(system("make", &wish.path))?;
+            fs::set_permissions(&wish.path, Permissions::from_mode(NEW_DIRECTORY_MODE))
+                .map_err(system("change the mode of", &wish.path))?;
         }
         (State::Present(Some(content)), Found::File(is, owned)) if content != is => {
             former.backup = back_up(wish, is, *owned)?;
@@ -308,37 +298,8 @@ fn back_up(wish: &Wish, content: &[u8], owned: Owned) -> Result<Option<PathBuf>,
     Ok(Some(path))
 }
 
-/// Puts a content in a file's place in one go: all of it is there, or what was before.
-///
-/// # Errors
-///
-/// When the system refuses.
-pub fn write(path: &Path, content: &[u8], owned: Option<Owned>) -> Result<(), FileError> {
-    // A link stays a link: what it points to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = target.parent().unwrap_or(Path::new("/"));
-    let failed = |source| system("write", path)(source);
-    let mut file = tempfile::Builder::new()
-        .prefix(".runbook-")
-        .tempfile_in(directory)
-        .map_err(failed)?;
-    file.write_all(content).map_err(failed)?;
-    let metadata = file.as_file().metadata().map_err(failed)?;
-    if let Some(owned) = owned
-        && (owned.uid, owned.gid) != (metadata.uid(), metadata.gid())
-    {
-        chown(file.path(), Some(owned.uid), Some(owned.gid))
-            .map_err(system("keep the owner of", path))?;
-    }
-    let mode = owned.map_or(NEW_FILE_MODE, |owned| owned.mode);
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))
-        .map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&target).map_err(|error| failed(error.error))?;
-    // The rename lies in the directory; a file system that cannot sync one is not an error.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
+fn write(path: &Path, content: &[u8], owned: Option<Owned>) -> Result<(), FileError> {
+    whole_file::write(path, content, owned).map_err(|error| system(error.what, path)(error.source))
 }
 
 /// Takes a change back.
@@ -392,14 +353,6 @@ fn first_missing(path: &Path) -> Option<PathBuf> {
         .take_while(|ancestor| !ancestor.exists())
         .last()
         .map(Path::to_owned)
-}
-
-fn owned(metadata: &Metadata) -> Owned {
-    Owned {
-        mode: metadata.mode() & MODE_BITS,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-    }
 }
 
 fn number(kind: Account, name: &str) -> Result<u32, FileError> {

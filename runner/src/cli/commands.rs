@@ -16,7 +16,7 @@ use super::shell::Shell;
 use super::{doctor as machine, init as new_book};
 use crate::history::{self, Index, Trend};
 use crate::report::text;
-use crate::{causes, exit, listing};
+use crate::{causes, exit, listing, whole_file};
 
 /// `init`.
 pub(super) fn init(shell: &Shell, global: &Global, dir: Option<PathBuf>) -> Result<u8, Failure> {
@@ -380,21 +380,12 @@ fn no_steps() -> runbook::diagnostic::Diagnostic {
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::unavailable(format!("cannot write `{}`: {error}", path.display()), None)
-    };
-    let parent = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".fmt-")
-        .tempfile_in(parent)
-        .map_err(failed)?;
-    std::io::Write::write_all(file.as_file_mut(), text.as_bytes()).map_err(failed)?;
-    let permissions = std::fs::metadata(path).map_err(failed)?.permissions();
-    file.as_file()
-        .set_permissions(permissions)
-        .map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    whole_file::replace(path, text.as_bytes()).map_err(|error| {
+        Failure::unavailable(
+            format!("cannot write `{}`: {}", path.display(), error.into_io()),
+            None,
+        )
+    })
 }
 
 /// `1 step`, `2 steps`.

@@ -45,6 +45,8 @@ impl Recorded {
         let mut journals = self.journals.lock().unwrap_or_else(PoisonError::into_inner);
         let results = journals.entry(run.to_owned()).or_insert_with(|| {
             let path = journal::runs_dir(&self.root).join(run).join("events.jsonl");
+            // One that is gone, broken or of a newer program gives no evidence: the state stands in the history, and a value that is
+            // not there is refused by whoever uses it.
             let events = journal::read(&path).unwrap_or_default();
             events
                 .into_iter()

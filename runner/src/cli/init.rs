@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::shell::Shell;
+use crate::whole_file;
 
 /// The table that makes an mdBook a runbook; the same `book.toml` works with `mdbook build` and with `runbook build`.
 const TABLE: &str = "\
@@ -90,7 +91,10 @@ pub(super) fn init(shell: &Shell, dir: &Path) -> Result<(), InitError> {
             }
         }
     }
-    replace(&toml, &text)?;
+    whole_file::replace(&toml, text.as_bytes()).map_err(|error| InitError::Write {
+        path: toml.clone(),
+        source: error.into_io(),
+    })?;
     made.push("book.toml");
     tell(shell, dir, existing.is_some(), &made);
     Ok(())
@@ -130,45 +134,6 @@ fn create(path: &Path, content: &str) -> Result<bool, InitError> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(e) => Err(failed(e)),
     }
-}
-
-/// Writes a file whole: beside it, then renamed, so that a full disk leaves the old one.
-fn replace(path: &Path, content: &str) -> Result<(), InitError> {
-    let failed = |source| InitError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".book.toml.")
-        .tempfile_in(parent)
-        .map_err(failed)?;
-    file.write_all(content.as_bytes()).map_err(failed)?;
-    if let Ok(metadata) = fs::metadata(path) {
-        file.as_file()
-            .set_permissions(metadata.permissions())
-            .map_err(failed)?;
-    } else {
-        set_new_file_mode(file.as_file()).map_err(failed)?;
-    }
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
-}
-
-/// A temporary file is private; a new `book.toml` is as any new file.
-#[cfg(unix)]
-fn set_new_file_mode(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_new_file_mode(_: &fs::File) -> io::Result<()> {
-    Ok(())
 }
 
 fn tell(shell: &Shell, dir: &Path, joined: bool, made: &[&str]) {

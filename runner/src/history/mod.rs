@@ -8,7 +8,7 @@ mod index;
 mod line;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use runbook::records::{RecordError, parse_history};
@@ -19,7 +19,8 @@ pub use fetch::fetch;
 pub use index::{Index, Trend};
 pub use line::{LineBuilder, from_events};
 
-use crate::journal::RECORDS_DIR;
+use crate::journal::{self, RECORDS_DIR};
+use crate::whole_file::{self, Owned};
 
 /// How many runs the history holds; older ones are dropped when a run is added.
 pub const RUNS_MAX: usize = 1_000;
@@ -58,6 +59,9 @@ pub enum HistoryError {
         /// What is wrong.
         message: String,
     },
+    /// A run's journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] journal::ReadError),
     /// A published history cannot be fetched.
     #[error("cannot fetch `{url}`: {message}")]
     Fetch {
@@ -80,7 +84,11 @@ pub enum HistoryError {
 impl HistoryError {
     /// Whether the records are of a newer program (exit 3), not unusable (exit 4).
     pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Newer { .. } | Self::Line { .. })
+        use journal::ReadError::Record;
+        matches!(
+            self,
+            Self::Newer { .. } | Self::Line { .. } | Self::Journal(Record(_))
+        )
     }
 }
 
@@ -155,9 +163,13 @@ pub fn add(
 /// When a journal or the history cannot be read or written.
 pub fn rebuild(book_root: &Path) -> Result<usize, HistoryError> {
     let mut lines = load(book_root)?;
-    let runs = crate::journal::runs_dir(book_root);
+    let runs = journal::runs_dir(book_root);
     for entry in fs::read_dir(&runs).into_iter().flatten().flatten() {
-        let events = crate::journal::read(&entry.path().join("events.jsonl")).unwrap_or_default();
+        // What cannot be read is told: a history without that run would look whole.
+        let events = match journal::read(&entry.path().join("events.jsonl")) {
+            Err(error) if error.is_absent() => continue,
+            read => read?,
+        };
         if let Some(line) = from_events(&events) {
             lines.retain(|known| known.run != line.run);
             lines.push(line);
@@ -182,18 +194,14 @@ fn write(book_root: &Path, lines: &[HistoryLine]) -> Result<(), HistoryError> {
         source,
     };
     fs::create_dir_all(&dir).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(&dir).map_err(failed)?;
-    {
-        let mut out = io::BufWriter::new(file.as_file_mut());
+    whole_file::write_with(&path, Owned::at(&path), |out| {
         for line in lines {
-            serde_json::to_writer(&mut out, line).map_err(|e| failed(e.into()))?;
-            out.write_all(b"\n").map_err(failed)?;
+            serde_json::to_writer(&mut *out, line)?;
+            out.write_all(b"\n")?;
         }
-        out.flush().map_err(failed)?;
-    }
-    file.as_file().sync_data().map_err(failed)?;
-    file.persist(&path).map_err(|e| failed(e.error))?;
-    Ok(())
+        Ok(())
+    })
+    .map_err(|error| failed(error.into_io()))
 }
 
 #[cfg(test)]

@@ -168,3 +168,20 @@ async fn a_site_that_is_out_of_order_is_an_error() {
     let error = fetch(&url).await.unwrap_err().to_string();
     assert!(error.contains("503"), "{error}");
 }
+
+#[test]
+fn a_journal_of_a_newer_version_is_refused_and_nothing_is_lost() {
+    let root = tempfile::tempdir().unwrap();
+    add(root.path(), [run("01", State::Passed)]).unwrap();
+    let before = fs::read_to_string(path(root.path())).unwrap();
+    let runs = crate::journal::runs_dir(root.path());
+    fs::create_dir_all(runs.join("imported")).unwrap();
+    assert_eq!(rebuild(root.path()).unwrap(), 1);
+    fs::create_dir_all(runs.join("02")).unwrap();
+    let newer = r#"{"event":"run-started","at":"x","version":9}"#;
+    fs::write(runs.join("02/events.jsonl"), format!("{newer}\n")).unwrap();
+    let error = rebuild(root.path()).unwrap_err();
+    assert!(error.is_invalid(), "{error}");
+    assert!(error.to_string().contains("is of version 9"), "{error}");
+    assert_eq!(fs::read_to_string(path(root.path())).unwrap(), before);
+}

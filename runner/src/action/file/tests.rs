@@ -56,7 +56,7 @@ fn a_changed_file_keeps_its_mode_and_has_a_backup() {
     let comparison = compare(&wish).unwrap();
     assert!(comparison.diff.as_deref().unwrap().contains("-old\n+new"));
     let former = change(&wish, &comparison.found).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().mode() & MODE_BITS, 0o640);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
     let backup = former.backup.as_deref().unwrap();
     assert_eq!(backup.file_name().unwrap(), "a.runbook~");
     assert_eq!(fs::read_to_string(backup).unwrap(), "old\n");
