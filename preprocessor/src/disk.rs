@@ -255,6 +255,16 @@ impl BookDir {
             vars: vars.clone(),
         };
         let mut loaded = runbook::book::load(input, self);
+        // Without steps there is no status page.
+        if let Some(path) = pages.get(STATUS_ID)
+            && loaded
+                .book
+                .guides
+                .iter()
+                .any(|guide| !guide.steps.is_empty())
+        {
+            problems.push(status_page_taken(path));
+        }
         problems.append(&mut loaded.diagnostics);
         loaded.diagnostics = problems;
         Ok(loaded)
@@ -336,6 +346,17 @@ impl BookDir {
             format!("{}/{location}", self.src)
         }
     }
+}
+
+/// The ID of the chapter that would be the status page.
+const STATUS_ID: &str = "status";
+
+/// A chapter stands where the status page goes.
+pub(crate) fn status_page_taken(path: &str) -> Diagnostic {
+    let message =
+        format!("the chapter `{path}` would be the page `status.html`, which is the status page");
+    Diagnostic::file("status-page", path, message)
+        .hint("give the chapter's file another name, in the summary too")
 }
 
 /// A link of the summary.

@@ -14,7 +14,7 @@ use runbook::diagnostic::{Diagnostic, Severity};
 use runbook::markdown::MarkdownOptions;
 
 use crate::assets::{self, Carrier};
-use crate::disk::{guide_id, markdown_options};
+use crate::disk::{guide_id, markdown_options, status_page_taken};
 use crate::site::Site;
 
 /// The preprocessor's name: its table in `book.toml` is `[preprocessor.runbook]`.
@@ -141,9 +141,8 @@ fn add_pages(site: &Site, book: &mut Book, carrier: Carrier) -> Result<(), Error
             .any(|chapter| chapter.path.as_deref() == Some(Path::new(path)))
     };
     if taken("status.md") {
-        anyhow::bail!(
-            "the chapter `status.md` stands where the status page goes\nhint: give the chapter another file name"
-        );
+        // Of the summary's chapters the check has said so already; another preprocessor may have added one.
+        return Err(crate::Invalid(vec![status_page_taken("status.md")]).into());
     }
     let mut status = page(
         "Status",

@@ -40,7 +40,10 @@ fn a_chapter_where_the_status_page_goes_is_refused() {
     let book = BookTest::new()
         .chapter("a.md", CHAPTER)
         .chapter("status.md", "# Mine\n");
-    assert!(refused(&book).contains("`status.md`"));
+    let told = refused(&book);
+    for part in ["`src/status.md`", "status page", "another name"] {
+        assert!(told.contains(part), "`{part}` in {told}");
+    }
 }
 
 #[test]
