@@ -111,6 +111,24 @@ impl Redactor {
         Cow::Owned(shown)
     }
 
+    /// Hides what shows of a secret where a stream was cut before it was redacted: its beginning at the end of what stands
+    /// before the cut, its end at the start of what stands behind it. Whole secrets are left as they are.
+    pub fn hide_at_cut(&self, before: &mut Vec<u8>, behind: &mut Vec<u8>) {
+        if self.is_empty() {
+            return;
+        }
+        let patterns = self.patterns();
+        let until = patterns.beginning_at_end(before);
+        if until < before.len() {
+            before.truncate(until);
+            before.extend_from_slice(HIDDEN.as_bytes());
+        }
+        let from = patterns.end_at_start(behind);
+        if from > 0 {
+            behind.splice(..from, HIDDEN.bytes());
+        }
+    }
+
     /// Hides every secret in all texts, keys and numbers of a value.
     pub fn redact_json(&self, value: &mut Value) {
         if self.is_empty() {
@@ -282,6 +300,35 @@ impl Patterns {
         let mut found: Vec<_> = found.collect();
         found.sort_unstable();
         found
+    }
+
+    /// Where the bytes must end, so that they do not end inside a form; whole forms that reach into it go with it.
+    fn beginning_at_end(&self, bytes: &[u8]) -> usize {
+        let mut until = self.first_beginning(bytes);
+        for (start, end) in self.occurrences(bytes).into_iter().rev() {
+            if start < until && until < end {
+                until = start;
+            }
+        }
+        until
+    }
+
+    /// Where the bytes must begin, so that they do not begin inside a form; whole forms that reach into it go with it.
+    fn end_at_start(&self, bytes: &[u8]) -> usize {
+        let mut from = 0;
+        for form in &self.sorted {
+            let longest = form.len().saturating_sub(1).min(bytes.len());
+            let end = (from + 1..=longest)
+                .rev()
+                .find(|length| bytes.starts_with(&form[form.len() - length..]));
+            from = end.unwrap_or(from);
+        }
+        for (start, end) in self.occurrences(bytes) {
+            if start < from {
+                from = from.max(end);
+            }
+        }
+        from
     }
 
     /// Where the first form may begin that ends beyond these bytes.

@@ -87,6 +87,7 @@ fn look(
     }
     let unseen = unseen(job, outcome, cut);
     captures(cx, job, fields, outcome)?;
+    hide_at_cut(cx, fields, outcome);
     let context = matcher::Context {
         spec: job.action,
         now: Timestamp::now(),
@@ -130,6 +131,25 @@ fn look(
         outcome.fail(unseen);
     }
     Ok(())
+}
+
+/// What was captured may have been a secret: nothing of it shows at the cut of a long output, whatever looks at it next.
+fn hide_at_cut(cx: &Cx, fields: &mut Fields, outcome: &Outcome) {
+    let Some(output) = outcome.output.as_ref().filter(|_| outcome.raw) else {
+        return;
+    };
+    for (name, capture) in [
+        ("stdout", &output.stdout),
+        ("stderr", &output.stderr),
+        ("output", output.both()),
+    ] {
+        if !capture.is_whole() {
+            fields.set(
+                name,
+                super::output::hidden_at_cut(&cx.run, capture).into_owned(),
+            );
+        }
+    }
 }
 
 fn captures(

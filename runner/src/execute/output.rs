@@ -1,5 +1,6 @@
 //! What a step printed, on its way into its event and into a file.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ pub(super) fn shown(run: &Run, output: &process::Output, raw: bool) -> Output {
         let hidden;
         let shown = if raw {
             let mut redacted = process::Capture::default();
-            redacted.push(run.redactor.redact_str(&capture.text()).as_bytes());
+            redacted.push(raw_text(run, capture).as_bytes());
             hidden = redacted;
             &hidden
         } else {
@@ -36,6 +37,20 @@ pub(super) fn shown(run: &Run, output: &process::Output, raw: bool) -> Output {
         stderr: excerpt(&output.stderr),
         both: excerpt(output.both()),
     }
+}
+
+/// The text of what was not redacted on its way, with every secret hidden, also where the middle was left out.
+fn raw_text(run: &Run, capture: &process::Capture) -> String {
+    let text = hidden_at_cut(run, capture);
+    match run.redactor.redact_str(&text) {
+        Cow::Owned(redacted) => redacted,
+        Cow::Borrowed(_) => text.into_owned(),
+    }
+}
+
+/// The text with whole secrets as they are, and nothing of one that the cut in its middle went through.
+pub(super) fn hidden_at_cut<'a>(run: &Run, capture: &'a process::Capture) -> Cow<'a, str> {
+    capture.text_hidden_at_cut(|before, behind| run.redactor.hide_at_cut(before, behind))
 }
 
 fn lines(capture: &process::Capture) -> u64 {
@@ -72,7 +87,7 @@ pub(super) fn keep_output(cx: &Cx, outcome: &mut Outcome, name: Option<&str>, al
     let both = output.both();
     let short = both.total() <= 2 * process::EXCERPT_BYTES as u64;
     if outcome.raw {
-        let text = cx.run.redactor.redact_str(&both.text()).into_owned();
+        let text = raw_text(&cx.run, both);
         cx.show(text.as_bytes());
     }
     let wanted = if always {
@@ -84,7 +99,7 @@ pub(super) fn keep_output(cx: &Cx, outcome: &mut Outcome, name: Option<&str>, al
         return;
     }
     if let (Some(directory), Some(name)) = (&cx.run.request.directory, name) {
-        let text = cx.run.redactor.redact_str(&both.text()).into_owned();
+        let text = raw_text(&cx.run, both);
         match write(&directory.join(name), text.as_bytes()) {
             Ok(()) => outcome.artifacts.push(name.to_owned()),
             Err(error) => {

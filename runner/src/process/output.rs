@@ -141,15 +141,33 @@ impl Capture {
         }
         let mut bytes = Vec::with_capacity(self.head.len() + self.tail.len() + 64);
         bytes.extend_from_slice(&self.head);
+        self.tell_omitted(&mut bytes);
+        bytes.extend_from_slice(&self.tail[self.next..]);
+        bytes.extend_from_slice(&self.tail[..self.next]);
+        Cow::Owned(lossy(bytes))
+    }
+
+    /// As [`text`](Self::text), with what shows of a secret at both sides of the cut hidden: `hide` gets what stands before
+    /// it and what stands behind it.
+    pub fn text_hidden_at_cut(
+        &self,
+        hide: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Cow<'_, str> {
+        if self.is_whole() {
+            return self.text();
+        }
+        let mut head = self.head.clone();
+        let mut tail = [&self.tail[self.next..], &self.tail[..self.next]].concat();
+        hide(&mut head, &mut tail);
+        self.tell_omitted(&mut head);
+        head.extend_from_slice(&tail);
+        Cow::Owned(lossy(head))
+    }
+
+    fn tell_omitted(&self, bytes: &mut Vec<u8>) {
         if !self.is_whole() {
             bytes.extend_from_slice(format!("\n[{} bytes omitted]\n", self.omitted()).as_bytes());
         }
-        bytes.extend_from_slice(&self.tail[self.next..]);
-        bytes.extend_from_slice(&self.tail[..self.next]);
-        Cow::Owned(match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        })
     }
 
     /// Head and tail of `EXCERPT_BYTES` each.
@@ -177,6 +195,13 @@ impl Capture {
             tail: String::from_utf8_lossy(tail).into_owned(),
             omitted,
         }
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     }
 }
 

@@ -266,3 +266,30 @@ fn form_encoded(text: &str) -> String {
         .trim_start_matches("k=")
         .to_owned()
 }
+
+#[test]
+fn at_a_cut_no_part_of_a_secret_shows() {
+    let redactor = Redactor::new();
+    redactor.learn("hunter2-secret").unwrap();
+    redactor.learn("abab").unwrap();
+    for (before, behind, expect) in [
+        (
+            "say hunter2",
+            "-secret now",
+            ("say [hidden]", "[hidden] now"),
+        ),
+        ("say h", "unter2-secret", ("say [hidden]", "[hidden]")),
+        // Whole ones are left to the redaction, unless the one that is cut reaches into them.
+        ("abab.", ".abab", ("abab.", ".abab")),
+        ("xabab", "ababx", ("x[hidden]", "[hidden]x")),
+        ("nothing", " hide", ("nothing", " hide")),
+    ] {
+        let (mut head, mut tail) = (before.as_bytes().to_vec(), behind.as_bytes().to_vec());
+        redactor.hide_at_cut(&mut head, &mut tail);
+        let shown = (
+            String::from_utf8(head).unwrap(),
+            String::from_utf8(tail).unwrap(),
+        );
+        assert_eq!((&*shown.0, &*shown.1), expect, "{before}|{behind}");
+    }
+}

@@ -161,3 +161,29 @@ fn what_does_not_resolve_fails_and_is_a_stand_in_in_the_lab() {
         .run();
     assert_eq!(ran.state("a"), State::Passed, "{}", ran.why("a"));
 }
+
+#[test]
+fn nothing_of_a_captured_secret_shows_where_a_long_output_was_cut() {
+    // Half of four mebibytes is kept from each end: a secret across each of the two borders, before and behind what is left out.
+    let half = 2 << 20;
+    let secret = "tender-otter-4711-quiet-lamp-0815";
+    let (first, behind) = ("token=".len() + secret.len() + 1, secret.len() / 2);
+    let body = format!(
+        "import sys\ns = '-'.join('tender otter 4711 quiet lamp 0815'.split())\nw = sys.stdout.write\nw('token=' + s + '\\n')\n\
+         w('.' * ({half} - {first} - {behind}) + s + '.' * {half} + s + '.' * ({half} - {behind}))\n"
+    );
+    let steps = format!(
+        "```python runbook\n#| id: loud\n#| capture: {{token: {{stdout: 'token=(\\S+)', secret: true}}}}\n#| expect: {{stdout: nothing}}\n{body}```\n\n"
+    );
+    let book = BookTest::new(&steps);
+    let ran = book.run();
+    assert!(ran.why("loud").contains("nothing"), "{}", ran.why("loud"));
+    let kept = std::fs::read_dir(book.directory().join("artifacts"))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    let shown = kept.collect::<String>() + &ran.journal() + &ran.output;
+    assert!(shown.contains("bytes omitted]\n[hidden]..."));
+    for part in [&secret[..8], &secret[4..16], &secret[secret.len() - 8..]] {
+        assert!(!shown.contains(part), "`{part}` shows");
+    }
+}
