@@ -15,6 +15,8 @@ use crate::process::{Background, Exit, GRACE, Output, spawn_background};
 
 /// How often is looked whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a script whose condition says nothing (`true`) is watched before it counts as up: one that dies at once is not.
+const UP_AFTER: Duration = Duration::from_millis(300);
 
 /// Starts the script, and waits until the condition holds.
 pub(super) async fn start(
@@ -81,7 +83,7 @@ async fn wait(
             held = condition::look(cx, "background", ready, deadline) => held,
         };
         let why = match held {
-            Held::Yes => return Ok(()),
+            Held::Yes => return up(cx, ready, child, deadline).await,
             Held::No(why) => why,
             Held::Ended(outcome) if outcome.is_passed() || outcome.final_ => return Err(outcome),
             Held::Ended(outcome) => outcome.message.unwrap_or_default(),
@@ -100,6 +102,28 @@ async fn wait(
             exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// The condition holds; whether the script is what made it hold is seen by its being there.
+async fn up(
+    cx: &Cx,
+    ready: &Condition,
+    child: &Background,
+    deadline: Instant,
+) -> Result<(), Box<Outcome>> {
+    if *ready == Condition::Bool(true) {
+        let until = deadline.min(Instant::now() + UP_AFTER);
+        tokio::select! {
+            biased;
+            () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
+            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            () = tokio::time::sleep_until(until.into()) => {}
+        }
+    }
+    match child.exit() {
+        Some(exit) => Err(Box::new(ended(Some(&exit)))),
+        None => Ok(()),
     }
 }
 

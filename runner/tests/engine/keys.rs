@@ -217,6 +217,23 @@ fn background_stays_up_until_the_end_of_the_guide() {
 }
 
 #[test]
+fn a_background_script_without_a_condition_that_dies_at_once_fails() {
+    let steps = bash(
+        "id: dead\nbackground: true",
+        "echo no such port >&2\nexit 3",
+    ) + &bash("id: up\nneeds: []\nbackground: true", "exec sleep 60");
+    let ran = BookTest::new(&steps).run();
+    assert_eq!(ran.state("dead"), State::Failed);
+    assert!(
+        ran.why("dead")
+            .contains("ended with exit code 3 before it was ready: no such port"),
+        "{}",
+        ran.why("dead")
+    );
+    assert_eq!(ran.state("up"), State::Passed, "{}", ran.why("up"));
+}
+
+#[test]
 fn a_background_script_that_ends_before_it_is_ready_fails() {
     let ran = BookTest::new(&bash(
         "id: x\nbackground: test -e never",
