@@ -402,7 +402,12 @@ pub(super) static FILE: &[FieldSpec] = &[
     field("path", Type::Text, "the path").required(),
     CONTENT,
     FROM,
-    field("mode", Type::Text, "permissions").default("`\"0644\"`"),
+    field(
+        "mode",
+        Type::Text,
+        "permissions; what is there keeps its own unless they are given",
+    )
+    .default("`\"0644\"`"),
     field("owner", Type::Text, "the owner"),
     field("group", Type::Text, "the group"),
     BACKUP_FIRST,
