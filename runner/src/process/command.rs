@@ -8,7 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use tempfile::TempDir;
@@ -20,7 +21,32 @@ const PROGRAMS_MAX: usize = 64;
 /// Where programs are looked for when the environment has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A program with its arguments, its directory and its whole environment. Its standard input is closed.
+/// What a program reads on its standard input.
+#[derive(Clone, Default)]
+pub enum Input {
+    /// Nothing: it is closed.
+    #[default]
+    Closed,
+    /// These bytes; then it stays open as long as the program may run, so that its end tells the program to end.
+    Held {
+        /// What is written.
+        bytes: Arc<[u8]>,
+        /// How long the program may take to end by itself once its input has ended, before its tree is ended.
+        farewell: Duration,
+    },
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Closed => f.write_str("Closed"),
+            // What is written may be a secret.
+            Self::Held { bytes, .. } => write!(f, "Held({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// A program with its arguments, its directory, its whole environment and its input.
 #[derive(Debug, Clone, Default)]
 pub struct Command {
     /// A path, or a name that is looked for in the `PATH` of `env`.
@@ -33,6 +59,8 @@ pub struct Command {
     pub cwd: PathBuf,
     /// The whole environment; nothing of the runner's own is added.
     pub env: Vec<(OsString, OsString)>,
+    /// What it reads.
+    pub input: Input,
 }
 
 /// A script: passed as two arguments, or as one, the path of a file, when it is longer than the system takes.
@@ -105,7 +133,10 @@ impl Command {
             }
         }
         command
-            .stdin(Stdio::null())
+            .stdin(match self.input {
+                Input::Closed => Stdio::null(),
+                Input::Held { .. } => Stdio::piped(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

@@ -16,11 +16,11 @@ mod tree;
 
 pub use background::{Background, spawn_background};
 pub use cancel::{Cancel, Level};
-pub use command::{Command, ProcessError, SCRIPT_ARGUMENT_BYTES_MAX, Script};
+pub use command::{Command, Input, ProcessError, SCRIPT_ARGUMENT_BYTES_MAX, Script};
 pub use exit::{End, Exit, Status};
 pub use output::{
-    ARTIFACT_BYTES_MAX, Artifact, Capture, EXCERPT_BYTES, Excerpt, Keep, Live, Output, Record,
-    Redact, Stream, TEXT_BYTES_MAX, Transform,
+    ARTIFACT_BYTES_MAX, Artifact, Capture, Collector, EXCERPT_BYTES, Excerpt, Keep, Live, Output,
+    Record, Redact, Stream, TEXT_BYTES_MAX, Transform,
 };
 pub use run::{GRACE, Limits, run};
 pub use tree::{end_orphans, is_reaper};

@@ -31,6 +31,11 @@ pub enum Stream {
 pub trait Redact: Send + Sync {
     /// A transformer for one stream.
     fn stream(&self) -> Box<dyn Transform>;
+    /// The same for those who tell the streams apart.
+    fn stream_of(&self, stream: Stream) -> Box<dyn Transform> {
+        let _ = stream;
+        self.stream()
+    }
 }
 
 /// Changes a stream as it flows by.
@@ -287,8 +292,8 @@ impl Output {
     }
 }
 
-/// Takes a child's output as it comes.
-pub(super) struct Collector {
+/// Takes a child's output as it comes, or what came of a child elsewhere.
+pub struct Collector {
     output: Output,
     keep: Option<Keep>,
     file: Option<File>,
@@ -299,11 +304,15 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(record: Record) -> Self {
-        let stream = || record.redact.as_ref().map(|redact| redact.stream());
+    /// Nothing yet.
+    pub fn new(record: Record) -> Self {
+        let stream = |stream| {
+            let redact = record.redact.as_ref()?;
+            Some(redact.stream_of(stream))
+        };
         Self {
             output: Output::default(),
-            transforms: [stream(), stream()],
+            transforms: [stream(Stream::Stdout), stream(Stream::Stderr)],
             keep: record.keep,
             file: None,
             live: record.live,
@@ -312,7 +321,7 @@ impl Collector {
     }
 
     /// The next bytes of a stream.
-    pub(super) fn push(&mut self, stream: Stream, bytes: &[u8]) {
+    pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
         match &mut self.transforms[stream as usize] {
             Some(transform) if !transform.is_idle() => {
                 let mut shown = std::mem::take(&mut self.shown);
@@ -340,7 +349,7 @@ impl Collector {
     }
 
     /// Ends both streams and takes everything.
-    pub(super) fn take(&mut self) -> Output {
+    pub fn take(&mut self) -> Output {
         self.finish(Stream::Stdout);
         self.finish(Stream::Stderr);
         self.file = None;

@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::cancel::Cancel;
-use super::command::{Command, ProcessError};
+use super::command::{Command, Input, ProcessError};
 use super::exit::{End, Exit, Status};
 use super::output::{Collector, Record};
 use super::pump::Pump;
@@ -71,7 +73,38 @@ pub(super) struct Running {
     collector: Arc<Mutex<Collector>>,
     started: Instant,
     status: Option<Status>,
+    feed: Option<Feed>,
     _script: Option<TempDir>,
+}
+
+/// Writes a child's input and holds it open until it is dropped.
+struct Feed {
+    writer: JoinHandle<()>,
+    /// How long the child may take to end once its input has ended.
+    farewell: Duration,
+}
+
+impl Feed {
+    fn start(child: &mut Child, input: &Input) -> Option<Self> {
+        let Input::Held { bytes, farewell } = input else {
+            return None;
+        };
+        let mut stdin = child.stdin.take()?;
+        let (bytes, farewell) = (Arc::clone(bytes), *farewell);
+        let writer = tokio::spawn(async move {
+            // A child that ended before it read everything is told by its status.
+            if stdin.write_all(&bytes).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        });
+        Some(Self { writer, farewell })
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.writer.abort();
+    }
 }
 
 impl Running {
@@ -84,6 +117,7 @@ impl Running {
         let (tree, mut child) =
             Tree::start(&mut prepared).map_err(|error| command.explain(error))?;
         let pump = Pump::new(&mut child, Arc::clone(&collector));
+        let feed = Feed::start(&mut child, &command.input);
         Ok(Self {
             tree,
             child,
@@ -91,6 +125,7 @@ impl Running {
             collector,
             started,
             status: None,
+            feed,
             _script: script,
         })
     }
@@ -136,7 +171,11 @@ impl Running {
         let ended = match end {
             End::Itself => self.settle(grace, cancel).await,
             End::TimedOut | End::Cancelled => {
-                let ended = self.end(grace, cancel).await;
+                let ended = if self.farewell(cancel).await {
+                    self.settle(grace, cancel).await
+                } else {
+                    self.end(grace, cancel).await
+                };
                 duration = self.started.elapsed();
                 ended
             }
@@ -145,7 +184,7 @@ impl Running {
             // Everything that was found has ended; who still holds a pipe is not of this tree, or cannot be ended.
             let _ = timeout(DRAIN_MAX, self.pump.drain()).await;
         }
-        if end != End::Itself {
+        if end != End::Itself && self.status.is_none() {
             let status = timeout(STATUS_MAX, self.child.wait()).await;
             self.status = status.ok().and_then(Result::ok).map(Status::from);
         }
@@ -163,6 +202,30 @@ impl Running {
             output,
             leftovers,
             survivors: ended.survivors,
+        }
+    }
+
+    /// Ends the input of a child that is to end by itself then; whether it did.
+    async fn farewell(&mut self, cancel: &Cancel) -> bool {
+        let Some(feed) = self.feed.take() else {
+            return false;
+        };
+        let patience = sleep(feed.farewell);
+        drop(feed);
+        let hurry = cancel.stopped_now();
+        tokio::pin!(patience, hurry);
+        loop {
+            tokio::select! {
+                biased;
+                status = self.child.wait() => {
+                    self.status = status.ok().map(Status::from);
+                    self.tree.leader_is_reaped();
+                    return true;
+                }
+                () = &mut hurry => return false,
+                () = &mut patience => return false,
+                () = self.pump.read(), if self.pump.is_open() => {}
+            }
         }
     }
 
