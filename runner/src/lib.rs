@@ -15,6 +15,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod redact;
+pub mod remote;
 pub mod report;
 pub mod request;
 pub mod revision;
