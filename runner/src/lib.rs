@@ -1,6 +1,6 @@
 //! The rooms of the `runbook` program, as a library so that tests and benchmarks reach them.
 //!
-//! The leaves (`process`, `probe`, `redact`) know nothing of runbooks; what is built on them does. Nothing points up.
+//! The leaves (`process`, `probe`, `redact`, `scratch`, `whole_file`) know nothing of runbooks; what is built on them does. Nothing points up.
 
 pub mod action;
 pub mod causes;
@@ -20,6 +20,7 @@ pub mod report;
 pub mod request;
 pub mod revision;
 pub mod scope;
+pub mod scratch;
 pub mod secrets;
 pub mod sink;
 pub mod site;

@@ -15,12 +15,11 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use runbook::model::Book;
-use tempfile::TempDir;
-
 pub use foreign::Foreign;
+use runbook::model::Book;
 
 use crate::request::{RunError, RunRequest};
+use crate::scratch::Scratch;
 
 /// Where programs are looked for when the runner's own environment has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,7 +27,7 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// The local places of a run.
 pub struct Locals {
     /// Everything that this run makes; removed with it.
-    scratch: TempDir,
+    scratch: Scratch,
     lab: bool,
     repository: PathBuf,
     root: PathBuf,
@@ -65,10 +64,7 @@ impl Locals {
             path: parent.display().to_string(),
             why: error.to_string(),
         };
-        let scratch = tempfile::Builder::new()
-            .prefix("runbook-")
-            .tempdir_in(&parent)
-            .map_err(failed)?;
+        let scratch = Scratch::new().map_err(failed)?;
         let kubeconfig = kubeconfig::write(scratch.path(), book, request).map_err(failed)?;
         let mut path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
         if request.is_lab() {
@@ -182,27 +178,6 @@ impl Locals {
     }
 }
 
-impl Drop for Locals {
-    fn drop(&mut self) {
-        // What a script made unwritable would keep its directory from being removed.
-        make_writable(self.scratch.path());
-    }
-}
-
-/// Makes every directory below writable for us; what cannot be stays.
-fn make_writable(directory: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let _ = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
-            make_writable(&entry.path());
-        }
-    }
-}
-
 impl Place {
     /// A path of a step: relative to where scripts start.
     pub fn path(&self, path: &str) -> PathBuf {
@@ -280,17 +255,5 @@ mod tests {
         ] {
             assert_eq!(place.may_change(&place.path(path)), may, "{path}");
         }
-    }
-
-    #[test]
-    fn what_a_script_made_unwritable_is_removed_too() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = tempfile::tempdir().unwrap();
-        let inner = directory.path().join("a/b");
-        fs::create_dir_all(&inner).unwrap();
-        fs::write(inner.join("x"), "").unwrap();
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
-        make_writable(directory.path());
-        fs::remove_dir_all(directory.path()).unwrap();
     }
 }

@@ -10,6 +10,7 @@ use super::shell::Shell;
 use super::wait_for;
 use crate::causes;
 use crate::exit;
+use crate::scratch::{self, Scratch};
 use crate::site::{self, BuildError, How};
 
 /// `build`.
@@ -50,12 +51,10 @@ pub(super) fn serve(
     open: bool,
 ) -> Result<u8, Failure> {
     let opened = Opened::find(global)?;
-    let folder = tempfile::Builder::new()
-        .prefix("runbook-serve-")
-        .tempdir()
-        .map_err(|error| {
-            Failure::unavailable(format!("cannot make a folder for the site: {error}"), None)
-        })?;
+    scratch::sweep();
+    let folder = Scratch::new().map_err(|error| {
+        Failure::unavailable(format!("cannot make a folder for the site: {error}"), None)
+    })?;
     let site = folder.path().join("site");
     site::build(opened.dir(), served(&opened.profile(), &site)).map_err(told)?;
     let (book, profile, dest) = (opened.root().to_owned(), opened.profile(), site.clone());

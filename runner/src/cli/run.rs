@@ -18,11 +18,12 @@ use super::{build, wait_for};
 use crate::execute::{self, Cancel, Purpose, RunError, RunRequest};
 use crate::history::{self, LineBuilder};
 use crate::journal::{self, Journal};
+use crate::process::Watchdog;
 use crate::report::{
     github::Github, json::JsonLines, junit::Junit, terminal, terminal::Terminal, text,
 };
 use crate::sink::{Sink, Sinks};
-use crate::{causes, exit, revision};
+use crate::{causes, exit, revision, scratch};
 
 /// What was asked for.
 pub(super) struct Asked {
@@ -66,6 +67,7 @@ pub(super) fn plan(
     let cancel = Cancel::new();
     let plan = wait_for(async {
         stop_on_signals(&cancel);
+        let _watchdog = watchdog(shell);
         execute::plan(Arc::new(book), request, cancel.clone()).await
     })?;
     let plan = plan.map_err(|error| told(&error))?;
@@ -121,6 +123,8 @@ async fn execute(
     request.directory = Some(record.directory.clone());
     let cancel = Cancel::new();
     stop_on_signals(&cancel);
+    let _watchdog = watchdog(shell);
+    scratch::sweep();
     let result = execute::run(Arc::new(book), request, record.sinks.clone(), cancel).await;
     let result = match result {
         Ok(result) => result,
@@ -314,6 +318,18 @@ fn told(error: &RunError) -> Failure {
         message: error.to_string(),
         hint: error.hint(),
     }
+}
+
+/// What ends the children when this program is killed. Without it they would outlive only that.
+fn watchdog(shell: &Shell) -> Option<Watchdog> {
+    let started = std::env::current_exe().and_then(|program| Watchdog::start(&program));
+    started.unwrap_or_else(|error| {
+        shell.warning(
+            &format!("no watchdog can be started: {error}"),
+            Some("should this program be killed, look for what its steps left running"),
+        );
+        None
+    })
 }
 
 /// INT or TERM: the first stops after cleaning up, the second at once. Where a cleaning up hangs, a third ends the program.

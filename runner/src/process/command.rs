@@ -12,7 +12,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
-use tempfile::TempDir;
+
+use crate::scratch::Scratch;
 
 /// The longest script that is passed as an argument; Linux takes 128 KiB with the closing zero byte (`MAX_ARG_STRLEN`).
 pub const SCRIPT_ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
@@ -109,7 +110,7 @@ impl Command {
     /// Makes the command that is spawned, and what must live as long as its child.
     pub(super) fn prepare(
         &self,
-    ) -> Result<(tokio::process::Command, Option<TempDir>), ProcessError> {
+    ) -> Result<(tokio::process::Command, Option<Scratch>), ProcessError> {
         let mut command = std::process::Command::new(self.locate()?);
         command.args(&self.args).current_dir(&self.cwd).env_clear();
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -122,10 +123,7 @@ impl Command {
                 command.arg(script.flag).arg(&script.text);
             } else {
                 // A directory of its own: python puts the directory of its script first into its path of modules.
-                let directory = tempfile::Builder::new()
-                    .prefix("runbook-")
-                    .tempdir()
-                    .map_err(ProcessError::ScriptFile)?;
+                let directory = Scratch::new().map_err(ProcessError::ScriptFile)?;
                 let path = directory.path().join("script");
                 fs::write(&path, &script.text).map_err(ProcessError::ScriptFile)?;
                 command.arg(path);

@@ -13,6 +13,7 @@ mod pump;
 mod run;
 mod system;
 mod tree;
+mod watchdog;
 
 pub use background::{Background, spawn_background};
 pub use cancel::{Cancel, Level};
@@ -24,6 +25,7 @@ pub use output::{
 };
 pub use run::{GRACE, Limits, run};
 pub use tree::{end_orphans, is_reaper};
+pub use watchdog::{Watchdog, watch_if_asked};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
@@ -15,6 +14,7 @@ use super::exit::{End, Exit, Status};
 use super::output::{Collector, Record};
 use super::pump::Pump;
 use super::tree::{self, Ended, Tree};
+use crate::scratch::Scratch;
 
 /// How long a tree may take to end after TERM.
 pub const GRACE: Duration = Duration::from_secs(1);
@@ -74,7 +74,7 @@ pub(super) struct Running {
     started: Instant,
     status: Option<Status>,
     feed: Option<Feed>,
-    _script: Option<TempDir>,
+    _script: Option<Scratch>,
 }
 
 /// Writes a child's input and holds it open until it is dropped.

@@ -9,11 +9,13 @@ mod other;
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks, ticks_since_boot,
+    Children, Marks, become_reaper, mark_of, process, processes, reap, runner_of, ticks,
+    ticks_since_boot,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use other::{
-    Children, Marks, become_reaper, mark_of, process, processes, reap, ticks, ticks_since_boot,
+    Children, Marks, become_reaper, mark_of, process, processes, reap, runner_of, ticks,
+    ticks_since_boot,
 };
 
 /// One process as the system shows it.

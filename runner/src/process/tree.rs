@@ -347,6 +347,18 @@ pub fn end_orphans() -> usize {
     }
 }
 
+/// Starts the watchdog, which is in no tree.
+pub(super) fn start_watchdog(
+    command: &mut std::process::Command,
+) -> io::Result<std::process::Child> {
+    registry().start_watchdog(command)
+}
+
+/// The watchdog has ended.
+pub(super) fn forget_watchdog(child: &std::process::Child) {
+    registry().forget_watchdog(child);
+}
+
 /// Whether orphans of our children become ours. Where not, children that leave their process group can escape.
 pub fn is_reaper() -> bool {
     registry().is_reaper()

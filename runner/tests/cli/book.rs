@@ -10,6 +10,9 @@ pub(crate) struct TestBook {
     dir: tempfile::TempDir,
 }
 
+/// The folder for temporary files of a book that has its own.
+const OWN_TMP: &str = "tmp";
+
 /// What the program said.
 pub(crate) struct Said {
     pub(crate) code: i32,
@@ -57,7 +60,17 @@ impl TestBook {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
         command.args(args).arg("--book").arg(self.root());
         clean(&mut command);
+        let tmp = self.path(OWN_TMP);
+        if tmp.is_dir() {
+            command.env("TMPDIR", tmp);
+        }
         command
+    }
+
+    /// With a folder for temporary files of its own, `tmp`.
+    pub(crate) fn with_own_tmp(self) -> Self {
+        std::fs::create_dir(self.path(OWN_TMP)).expect("a folder");
+        self
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Said {

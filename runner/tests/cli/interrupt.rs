@@ -146,16 +146,30 @@ fn a_killed_runner_loses_nothing_it_told() {
         eprintln!("skipped: processes are looked for in /proc");
         return;
     }
-    let book = TestBook::new("");
+    let book = TestBook::new("").with_own_tmp();
     let mut child = start(&book, ["98765", "98766"]);
     signal(&child, "-KILL");
     child.wait().unwrap();
-    for line in processes("sleep 9876") {
-        let _ = line;
+    // The long step ignores TERM.
+    let killed = Instant::now();
+    while ["98765", "98766"]
+        .iter()
+        .any(|mark| !processes(&format!("sleep {mark}")).is_empty())
+    {
+        assert!(
+            killed.elapsed() < END_DEADLINE,
+            "a child outlives its runner"
+        );
+        std::thread::sleep(Duration::from_millis(20));
     }
-    let _ = std::process::Command::new("pkill")
-        .args(["-KILL", "-f", "sleep 9876[56]"])
-        .status();
+    let scratch = || {
+        std::fs::read_dir(book.path("tmp"))
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(scratch().len(), 1, "{:?}", scratch());
     let events = journal(&book);
     assert!(
         events
@@ -170,4 +184,11 @@ fn a_killed_runner_loses_nothing_it_told() {
     let history = book.run(&["history", "guide#s/file", "--json"]);
     let report: Value = serde_json::from_str(&history.out).unwrap();
     assert_eq!(report["runs"][0]["state"], "passed");
+    // The next run removes what the killed one could not.
+    book.write(
+        "src/guide.md",
+        "# G\n\n## S\n\n```bash runbook\n#| id: x\ntrue\n```\n",
+    );
+    assert_eq!(book.run(&["verify"]).code, 0);
+    assert_eq!(scratch(), Vec::<std::ffi::OsString>::new());
 }

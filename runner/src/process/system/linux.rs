@@ -18,6 +18,7 @@ use super::Process;
 
 /// Marks are this plus the runner's process (22 bits) and a counter (24 bits): 146,000 years of real-time computing.
 const MARK_BASE: u64 = 1 << 62;
+const MARK_COUNTER_BITS: u32 = 24;
 /// Ticks of the clock that tells when a process started (`USER_HZ`; 100 wherever Rust runs).
 const TICKS_PER_SECOND: u64 = 100;
 /// The variable that carries the mark where the limit cannot.
@@ -49,8 +50,9 @@ impl Marks {
 
     /// A mark that no other tree has.
     pub(in crate::process) fn next(&mut self) -> u64 {
-        self.next = (self.next + 1) & 0xFF_FFFF;
-        MARK_BASE | u64::from(getpid().as_raw_nonzero().get().unsigned_abs()) << 24 | self.next
+        self.next = (self.next + 1) & ((1 << MARK_COUNTER_BITS) - 1);
+        let runner = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
+        MARK_BASE | runner << MARK_COUNTER_BITS | self.next
     }
 
     /// The variable to set for a child, where the limit cannot carry the mark.
@@ -102,6 +104,11 @@ pub(in crate::process) fn mark_of(pid: i32) -> Option<u64> {
         u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()
     };
     limit().or_else(variable)
+}
+
+/// The process ID of the runner that gave out a mark.
+pub(in crate::process) fn runner_of(mark: u64) -> u32 {
+    u32::try_from((mark & !MARK_BASE) >> MARK_COUNTER_BITS).unwrap_or(0)
 }
 
 /// The runner's children, orphans that became ours among them: the kernel gives orphans to the first thread.
@@ -229,6 +236,12 @@ mod tests {
             is_zombie: false,
         };
         assert_eq!(parse(stat), Some(expect));
+    }
+
+    #[test]
+    fn a_mark_tells_its_runner() {
+        let mark = Marks::new().next();
+        assert_eq!(runner_of(mark), std::process::id());
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub(in crate::process) fn mark_of(_pid: i32) -> Option<u64> {
     None
 }
 
+pub(in crate::process) fn runner_of(_mark: u64) -> u32 {
+    0
+}
+
 pub(in crate::process) struct Children;
 
 impl Children {

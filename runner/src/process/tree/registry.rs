@@ -20,6 +20,8 @@ const EMPTY_LOOKS: usize = 2;
 const LOOKS_MAX: usize = 16;
 /// The owner of an orphan without a mark.
 const UNKNOWN: u64 = 0;
+/// The mark under which the watchdog stands among the leaders: it is no orphan, and no tree has it.
+const WATCHDOG: u64 = u64::MAX - 1;
 
 /// What the runner knows of its children.
 pub(super) struct Registry {
@@ -68,6 +70,26 @@ impl Registry {
         self.leaders.insert(leader, mark);
         self.live.insert(mark);
         Ok((leader, mark, child))
+    }
+
+    /// Starts the watchdog. Here, because only here no leader is started meanwhile, whose mark it would carry.
+    pub(super) fn start_watchdog(
+        &mut self,
+        command: &mut std::process::Command,
+    ) -> io::Result<std::process::Child> {
+        let child = command.spawn()?;
+        if let Ok(pid) = i32::try_from(child.id()) {
+            self.leaders.insert(pid, WATCHDOG);
+        }
+        Ok(child)
+    }
+
+    pub(super) fn forget_watchdog(&mut self, child: &std::process::Child) {
+        if let Ok(pid) = i32::try_from(child.id())
+            && self.leaders.get(&pid) == Some(&WATCHDOG)
+        {
+            self.leaders.remove(&pid);
+        }
     }
 
     /// Whether the process ID of a tree's leader, and so its group, is still its own and not that of a later leader.
