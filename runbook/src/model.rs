@@ -11,7 +11,7 @@ use crate::mapped::Mapped;
 use crate::node::Node;
 use crate::outcome::{Effect, Verify};
 use crate::source::{Source, Span};
-use crate::spec::ActionSpec;
+use crate::spec::{ActionSpec, TargetKind};
 
 /// A book.
 #[derive(Debug)]
@@ -410,6 +410,21 @@ pub enum Target {
         /// A name, or a selector (holds `=`).
         pod: String,
     },
+}
+
+impl Target {
+    /// What kind of target it is.
+    pub fn kind(&self) -> TargetKind {
+        match self {
+            Self::Local => TargetKind::Local,
+            Self::Node(_) => TargetKind::Node,
+            Self::Lxc(_) => TargetKind::Lxc,
+            Self::Vm(_) => TargetKind::Vm,
+            Self::Host(_) => TargetKind::Host,
+            Self::Cluster(_) => TargetKind::Cluster,
+            Self::Pod { .. } => TargetKind::Pod,
+        }
+    }
 }
 
 /// Values of `--var` and of the profile, by name.

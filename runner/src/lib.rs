@@ -14,6 +14,7 @@ pub mod local;
 pub mod plan;
 pub mod probe;
 pub mod process;
+pub mod reach;
 pub mod redact;
 pub mod remote;
 pub mod report;

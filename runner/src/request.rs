@@ -15,6 +15,7 @@ use runbook::model::Vars;
 use runbook::outcome::{Mode, State};
 
 use crate::exit;
+use crate::reach::Reach;
 use crate::sink::SinkError;
 
 /// Which command asks.
@@ -65,6 +66,8 @@ pub struct RunRequest {
     pub person: Option<Arc<dyn Person>>,
     /// Newest results of earlier runs.
     pub earlier: Arc<dyn Earlier>,
+    /// How other machines are reached; without it as the profile says, and in the lab not at all.
+    pub reach: Option<Arc<dyn Reach>>,
 }
 
 impl RunRequest {
@@ -90,6 +93,7 @@ impl RunRequest {
             by: None,
             person: None,
             earlier: Arc::new(NothingEarlier),
+            reach: None,
         }
     }
 

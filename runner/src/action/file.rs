@@ -1,21 +1,23 @@
-//! Desired state of a file or a directory on this machine: compare, change atomically, take back.
+//! Desired state of a file or a directory, on this machine or another: compare, change atomically, take back.
 //!
-//! Functions over plain values; knows nothing of steps. A change never leaves half a file: the new content stands beside the
+//! Functions over plain values and a place that has files (`files`); knows nothing of steps. A change never leaves half a file: the new content stands beside the
 //! old one, synced, before it takes its place. Owner and mode of what was there are kept unless the wish names others.
 
 mod error;
+mod files;
+mod here;
+mod there;
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 pub use error::FileError;
-use error::system;
+pub use files::{Files, Place};
+pub use here::{Here, look};
+pub use there::There;
 
-use super::accounts::{self, Account};
+use super::accounts::Account;
 use super::difference;
-use crate::whole_file::{self, Owned};
+use crate::whole_file::Owned;
 
 /// The largest file whose content is compared, changed and taken back.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -85,50 +87,13 @@ pub struct Former {
     pub backup: Option<PathBuf>,
 }
 
-/// Looks at a path.
-///
-/// # Errors
-///
-/// When it cannot be read, or is neither file nor directory.
-pub fn look(path: &Path) -> Result<Found, FileError> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
-        Err(source) => return Err(system("look at", path)(source)),
-    };
-    if metadata.is_dir() {
-        let entries = fs::read_dir(path).map_err(system("read", path))?.count();
-        return Ok(Found::Directory(entries, Owned::of(&metadata)));
-    }
-    if !metadata.is_file() {
-        // A pipe would be waited for without end.
-        return Err(FileError::Kind {
-            path: path.to_owned(),
-            is: "a device, pipe or socket",
-            wished: "a file",
-        });
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(FileError::TooLarge {
-            path: path.to_owned(),
-            bytes: metadata.len(),
-        });
-    }
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(system("read", path))?;
-    file.take(FILE_BYTES_MAX)
-        .read_to_end(&mut content)
-        .map_err(system("read", path))?;
-    Ok(Found::File(content, Owned::of(&metadata)))
-}
-
 /// Compares what is there with the wish; changes nothing.
 ///
 /// # Errors
 ///
 /// When it cannot be looked at, or cannot become what is wished.
-pub fn compare(wish: &Wish) -> Result<Comparison, FileError> {
-    let found = look(&wish.path)?;
+pub async fn compare(files: &impl Files, wish: &Wish) -> Result<Comparison, FileError> {
+    let found = files.look(&wish.path).await?;
     let path = wish.path.display().to_string();
     let mut lines: Vec<String> = Vec::new();
     let mut is = None;
@@ -176,7 +141,7 @@ pub fn compare(wish: &Wish) -> Result<Comparison, FileError> {
         }
     }
     if wish.state != State::Absent {
-        owned_lines(wish, is, &path, &mut lines)?;
+        owned_lines(files, wish, is, &path, &mut lines).await?;
     }
     Ok(Comparison {
         found,
@@ -184,7 +149,8 @@ pub fn compare(wish: &Wish) -> Result<Comparison, FileError> {
     })
 }
 
-fn owned_lines(
+async fn owned_lines(
+    files: &impl Files,
     wish: &Wish,
     is: Option<Owned>,
     path: &str,
@@ -203,11 +169,12 @@ fn owned_lines(
     ];
     for (kind, name, is) in accounts {
         let Some(name) = name else { continue };
-        let number = number(kind, name)?;
+        let number = files.number(kind, name).await?;
         if is != Some(number) {
-            let from = is
-                .map(|is| format!("{} → ", accounts::name(kind, is)))
-                .unwrap_or_default();
+            let from = match is {
+                Some(is) => format!("{} → ", files.name(kind, is).await?),
+                None => String::new(),
+            };
             lines.push(format!("{} of {path}: {from}{name}", kind.word()));
         }
     }
@@ -220,8 +187,8 @@ fn owned_lines(
 ///
 /// When the system refuses, or something else changed the path meanwhile. The path is then as it was, unless only owner or
 /// mode of something new could not be set.
-pub fn change(wish: &Wish, found: &Found) -> Result<Former, FileError> {
-    if look(&wish.path)? != *found {
+pub async fn change(files: &impl Files, wish: &Wish, found: &Found) -> Result<Former, FileError> {
+    if files.look(&wish.path).await? != *found {
         return Err(FileError::Changed {
             path: wish.path.clone(),
         });
@@ -233,73 +200,73 @@ pub fn change(wish: &Wish, found: &Found) -> Result<Former, FileError> {
         backup: None,
     };
     match (&wish.state, found) {
-        (State::Absent, Found::Directory(..)) => {
-            fs::remove_dir(&wish.path).map_err(system("remove", &wish.path))?
-        }
+        (State::Absent, Found::Directory(..)) => files.remove(&wish.path).await?,
         (State::Absent, Found::File(content, owned)) => {
-            former.backup = back_up(wish, content, *owned)?;
-            fs::remove_file(&wish.path).map_err(system("remove", &wish.path))?;
+            former.backup = back_up(files, wish, content, *owned).await?;
+            files.remove(&wish.path).await?;
         }
         (State::Absent, Found::Absent) => {}
         (State::Directory, Found::Absent) => {
-            former.made = first_missing(&wish.path);
-            fs::create_dir_all(&wish.path).map_err(system("make", &wish.path))?;
-            fs::set_permissions(&wish.path, Permissions::from_mode(NEW_DIRECTORY_MODE))
-                .map_err(system("change the mode of", &wish.path))?;
+            former.made = files.make(&wish.path).await?;
+            files.mode(&wish.path, NEW_DIRECTORY_MODE).await?;
         }
         (State::Present(Some(content)), Found::File(is, owned)) if content != is => {
-            former.backup = back_up(wish, is, *owned)?;
-            write(&wish.path, content, Some(*owned))?;
+            former.backup = back_up(files, wish, is, *owned).await?;
+            files.write(&wish.path, content, Some(*owned)).await?;
         }
         (State::Present(content), Found::Absent) => {
-            write(&wish.path, content.as_deref().unwrap_or_default(), None)?
+            let content = content.as_deref().unwrap_or_default();
+            files.write(&wish.path, content, None).await?;
         }
         _ => {}
     }
     if wish.state != State::Absent {
-        set_owned(wish)?;
+        set_owned(files, wish).await?;
     }
     Ok(former)
 }
 
-fn set_owned(wish: &Wish) -> Result<(), FileError> {
-    let user = wish
-        .owner
-        .as_deref()
-        .map(|name| number(Account::User, name))
-        .transpose()?;
-    let group = wish
-        .group
-        .as_deref()
-        .map(|name| number(Account::Group, name))
-        .transpose()?;
-    let metadata = fs::metadata(&wish.path).map_err(system("look at", &wish.path))?;
-    let user = user.filter(|user| *user != metadata.uid());
-    let group = group.filter(|group| *group != metadata.gid());
+async fn set_owned(files: &impl Files, wish: &Wish) -> Result<(), FileError> {
+    let user = match &wish.owner {
+        Some(name) => Some(files.number(Account::User, name).await?),
+        None => None,
+    };
+    let group = match &wish.group {
+        Some(name) => Some(files.number(Account::Group, name).await?),
+        None => None,
+    };
     if user.is_some() || group.is_some() {
-        chown(&wish.path, user, group).map_err(system("change the owner of", &wish.path))?;
+        let is = match files.look(&wish.path).await? {
+            Found::File(_, owned) | Found::Directory(_, owned) => Some(owned),
+            Found::Absent => None,
+        };
+        let user = user.filter(|user| is.is_none_or(|is| is.uid != *user));
+        let group = group.filter(|group| is.is_none_or(|is| is.gid != *group));
+        if user.is_some() || group.is_some() {
+            files.own(&wish.path, user, group).await?;
+        }
     }
     // After the owner: changing that takes set-uid bits away.
-    if let Some(mode) = wish.mode {
-        fs::set_permissions(&wish.path, Permissions::from_mode(mode))
-            .map_err(system("change the mode of", &wish.path))?;
+    match wish.mode {
+        Some(mode) => files.mode(&wish.path, mode).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn back_up(wish: &Wish, content: &[u8], owned: Owned) -> Result<Option<PathBuf>, FileError> {
+async fn back_up(
+    files: &impl Files,
+    wish: &Wish,
+    content: &[u8],
+    owned: Owned,
+) -> Result<Option<PathBuf>, FileError> {
     if !wish.backup {
         return Ok(None);
     }
     let mut name = wish.path.as_os_str().to_owned();
     name.push(BACKUP_SUFFIX);
     let path = PathBuf::from(name);
-    write(&path, content, Some(owned))?;
+    files.write(&path, content, Some(owned)).await?;
     Ok(Some(path))
-}
-
-fn write(path: &Path, content: &[u8], owned: Option<Owned>) -> Result<(), FileError> {
-    whole_file::write(path, content, owned).map_err(|error| system(error.what, path)(error.source))
 }
 
 /// Takes a change back.
@@ -307,59 +274,32 @@ fn write(path: &Path, content: &[u8], owned: Option<Owned>) -> Result<(), FileEr
 /// # Errors
 ///
 /// When the system refuses.
-pub fn restore(former: &Former) -> Result<(), FileError> {
+pub async fn restore(files: &impl Files, former: &Former) -> Result<(), FileError> {
     let path = &former.path;
     match &former.found {
-        Found::Absent => remove(path)?,
-        Found::File(content, owned) => {
-            write(path, content, Some(*owned))?;
-        }
+        Found::Absent => files.remove(path).await?,
+        Found::File(content, owned) => files.write(path, content, Some(*owned)).await?,
         Found::Directory(_, owned) => {
-            fs::create_dir_all(path).map_err(system("make", path))?;
-            chown(path, Some(owned.uid), Some(owned.gid))
-                .map_err(system("change the owner of", path))?;
-            fs::set_permissions(path, Permissions::from_mode(owned.mode))
-                .map_err(system("change the mode of", path))?;
+            files.make(path).await?;
+            files.own(path, Some(owned.uid), Some(owned.gid)).await?;
+            files.mode(path, owned.mode).await?;
         }
     }
     if let Some(made) = &former.made {
         // From the innermost up to the first that was made; one that is in use by now stays and is told.
-        for directory in path
+        let above: Vec<&Path> = path
             .ancestors()
             .skip(1)
             .take_while(|directory| directory.starts_with(made))
-        {
-            fs::remove_dir(directory).map_err(system("remove", directory))?;
+            .collect();
+        for directory in above {
+            files.remove(directory).await?;
         }
     }
     if let Some(backup) = &former.backup {
-        remove(backup)?;
+        files.remove(backup).await?;
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> Result<(), FileError> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => Err(error),
-    };
-    result.map_err(system("remove", path))
-}
-
-fn first_missing(path: &Path) -> Option<PathBuf> {
-    path.ancestors()
-        .take_while(|ancestor| !ancestor.exists())
-        .last()
-        .map(Path::to_owned)
-}
-
-fn number(kind: Account, name: &str) -> Result<u32, FileError> {
-    accounts::number(kind, name).ok_or_else(|| FileError::NoAccount {
-        kind: kind.user_word(),
-        name: name.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ impl Repository {
         }
         let path = self.path(&wish.path)?;
         if let Some(content) = &wish.content {
-            former.file = Some(put(path, content, &found.found)?);
+            former.file = Some(put(path, content, &found.found).await?);
         }
         if let Some(message) = &wish.commit
             && !self
@@ -220,7 +220,7 @@ impl Repository {
     /// When the file cannot be written, or `git` refuses.
     pub async fn restore(&self, former: &Former) -> Result<(), GitError> {
         if let Some(file) = &former.file {
-            file::restore(file)?;
+            file::restore(&file::Here, file).await?;
         }
         if let Some(message) = &former.committed {
             self.commit(&former.path, &format!("Revert: {message}"))
@@ -357,7 +357,7 @@ impl Repository {
 }
 
 /// Writes a content; directories that are not there are made.
-fn put(
+async fn put(
     path: PathBuf,
     content: &[u8],
     found: &file::Found,
@@ -374,14 +374,12 @@ fn put(
     if let Some(parent) = path.parent()
         && !parent.exists()
     {
-        made = file::change(
-            &plain(parent.to_owned(), file::State::Directory),
-            &file::Found::Absent,
-        )?
-        .made;
+        let wish = plain(parent.to_owned(), file::State::Directory);
+        let changed = file::change(&file::Here, &wish, &file::Found::Absent).await?;
+        made = changed.made;
     }
     let wish = plain(path, file::State::Present(Some(content.to_vec())));
-    let former = file::change(&wish, found)?;
+    let former = file::change(&file::Here, &wish, found).await?;
     Ok(file::Former { made, ..former })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod difference;
+pub mod elsewhere;
 pub mod file;
 pub mod git;
 pub mod line;

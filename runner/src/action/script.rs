@@ -12,7 +12,9 @@ use regex::Regex;
 use runbook::result::Fields;
 
 use super::{Ended, Failure, Report};
-use crate::process::{self, Cancel, Command, End, Exit, Limits, ProcessError, Record, Script};
+use crate::process::{
+    self, Cancel, Command, End, Exit, Limits, Output, ProcessError, Record, Script,
+};
 
 /// A script that is ready to run.
 #[derive(Debug, Clone, Copy)]
@@ -85,40 +87,59 @@ pub fn refused(call: Call<'_>, error: &ProcessError) -> Report {
 }
 
 fn report(call: Call<'_>, exit: Exit) -> Report {
-    let mut fields = Fields::new();
-    let code = exit.code();
-    if let Some(code) = code {
-        fields.set("exit", code);
-    }
-    fields.set("stdout", exit.output.stdout.text().into_owned());
-    fields.set("stderr", exit.output.stderr.text().into_owned());
-    fields.set("output", exit.output.both().text().into_owned());
-    let end = match exit.end {
-        End::TimedOut => Ended::TimedOut(format!(
-            "ended after its time of {}",
-            runbook::value::print_duration(call.limit)
-        )),
-        End::Cancelled => Ended::Aborted,
-        End::Itself => match missing_program(call.lab, code, &fields) {
-            Some(program) => Ended::Missing(format!("this machine has no `{program}`")),
-            None => Ended::Done,
-        },
+    let ran = Ran {
+        end: exit.end,
+        code: exit.code(),
+        note: note(&exit),
+        output: exit.output,
     };
-    let note = note(&exit);
-    Report {
-        end,
-        output: Some(exit.output),
-        note,
-        ..Report::of(Ended::Done).with(fields)
+    ran.report(call.limit, call.lab.then_some("this machine"))
+}
+
+/// A script that ran, here or elsewhere.
+pub(super) struct Ran {
+    pub(super) end: End,
+    pub(super) code: Option<i32>,
+    pub(super) output: Output,
+    pub(super) note: Option<String>,
+}
+
+impl Ran {
+    /// Its report; `lab` is the place of the lab that may not have a command.
+    pub(super) fn report(self, limit: Duration, lab: Option<&str>) -> Report {
+        let mut fields = Fields::new();
+        if let Some(code) = self.code {
+            fields.set("exit", code);
+        }
+        fields.set("stdout", self.output.stdout.text().into_owned());
+        fields.set("stderr", self.output.stderr.text().into_owned());
+        fields.set("output", self.output.both().text().into_owned());
+        let end = match self.end {
+            End::TimedOut => Ended::TimedOut(format!(
+                "ended after its time of {}",
+                runbook::value::print_duration(limit)
+            )),
+            End::Cancelled => Ended::Aborted,
+            End::Itself => match (lab, missing_program(self.code, &fields)) {
+                (Some(lab), Some(program)) => Ended::Missing(format!("{lab} has no `{program}`")),
+                _ => Ended::Done,
+            },
+        };
+        Report {
+            end,
+            output: Some(self.output),
+            note: self.note,
+            ..Report::of(Ended::Done).with(fields)
+        }
     }
 }
 
 /// The command that was not there, as the shell reports it; any other 127 is a failure.
-fn missing_program(lab: bool, code: Option<i32>, fields: &Fields) -> Option<String> {
+fn missing_program(code: Option<i32>, fields: &Fields) -> Option<String> {
     static REPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"(?m)^\S+: (?:line )?\d+: (.+?): (?:command )?not found$").ok()
     });
-    if !lab || code != Some(127) {
+    if code != Some(127) {
         return None;
     }
     let said = fields.get("stderr")?.as_str()?;
@@ -133,7 +154,12 @@ fn note(exit: &Exit) -> Option<String> {
             exit.survivors.len()
         ));
     }
-    match exit.leftovers {
+    left_behind(exit.leftovers)
+}
+
+/// What is told of processes that were left behind.
+pub(super) fn left_behind(count: usize) -> Option<String> {
+    match count {
         0 => None,
         1 => Some(
             "a process that it left behind was ended; a server belongs in `background`".to_owned(),

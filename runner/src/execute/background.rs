@@ -1,8 +1,9 @@
 //! `background`: a server or a tunnel that stays up for the guide's later steps.
 
+use std::any::Any;
 use std::time::{Duration, Instant};
 
-use runbook::model::Condition;
+use runbook::model::{Condition, Target};
 use runbook::result::Fields;
 
 use super::condition::{self, Held};
@@ -11,7 +12,7 @@ use super::job::Job;
 use super::judge::{Clock, judge};
 use super::outcome::Outcome;
 use crate::action::{Ended, Failure, Report, script};
-use crate::process::{Background, Exit, GRACE, Output, spawn_background};
+use crate::process::{Background, Exit, GRACE, Output, Record, spawn_background};
 
 /// How often is looked whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -30,26 +31,18 @@ pub(super) async fn start(
         return judge(cx, job, kept, clock);
     }
     let text = job.script_text(cx)?;
-    let place = cx
-        .place()
-        .map_err(|error| Box::new(Outcome::failed(format!("no place to run in: {error}"))))?;
-    let call = script::Call {
-        language: job.action.name,
-        text: &text,
-        strict: job.strict,
-        directory: &place.directory,
-        environment: &place.environment,
-        env: &job.env,
-        limit: cx.timing.timeout,
-        lab: cx.is_lab(),
-    };
     let mut record = job.record(cx);
     if let Some(keep) = &mut record.keep {
         keep.always = true;
     }
-    let child = match spawn_background(&script::command(call), GRACE, record) {
-        Ok(child) => child,
-        Err(error) => return judge(cx, job, script::refused(call, &error), clock),
+    let started = if job.target == Target::Local {
+        here(cx, job, &text, record)?
+    } else {
+        job.start(cx, record, deadline).await?
+    };
+    let (child, held) = match started {
+        Ok(started) => started,
+        Err(report) => return judge(cx, job, *report, clock),
     };
     let outcome = wait(cx, ready, &child, deadline).await;
     let mut outcome = match outcome {
@@ -59,7 +52,7 @@ pub(super) async fn start(
     };
     outcome.command = Some(text);
     if outcome.is_passed() {
-        cx.guide.state().backgrounds.push(Up { child });
+        cx.guide.state().backgrounds.push(Up { child, _held: held });
     } else if let Some(exit) = child.stop().await {
         outcome.output = Some(exit.output.clone());
     }
@@ -67,6 +60,32 @@ pub(super) async fn start(
         outcome.artifacts.extend(job.artifact.clone());
     }
     Ok(outcome)
+}
+
+/// A child that was started and what it needs; or why not, as a report.
+pub(super) type Started = Result<(Background, Option<Box<dyn Any + Send + Sync>>), Box<Report>>;
+
+/// Starts the script on this machine.
+fn here(cx: &Cx, job: &Job<'_>, text: &str, record: Record) -> Result<Started, Box<Outcome>> {
+    let place = cx
+        .place()
+        .map_err(|error| Box::new(Outcome::failed(format!("no place to run in: {error}"))))?;
+    let call = script::Call {
+        language: job.action.name,
+        text,
+        strict: job.strict,
+        directory: &place.directory,
+        environment: &place.environment,
+        env: &job.env,
+        limit: cx.timing.timeout,
+        lab: cx.is_lab(),
+    };
+    Ok(
+        match spawn_background(&script::command(call), GRACE, record) {
+            Ok(child) => Ok((child, None)),
+            Err(error) => Err(Box::new(script::refused(call, &error))),
+        },
+    )
 }
 
 async fn wait(

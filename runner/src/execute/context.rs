@@ -27,6 +27,7 @@ use crate::local::{Locals, Place};
 use crate::plan::{DueGuide, GuideMode, InBook as _, Plan, has_templates};
 use crate::probe::http::Http;
 use crate::process::{Background, Cancel, Redact};
+use crate::reach::Machines;
 use crate::redact::Redactor;
 use crate::request::RunRequest;
 use crate::scope::Values;
@@ -55,6 +56,8 @@ pub(super) struct Run {
     pub(super) planned: super::planned::Planned,
     /// Asks over HTTP.
     pub(super) http: Http,
+    /// Other machines.
+    pub(super) machines: Machines,
 }
 
 /// A guide of a run.
@@ -84,6 +87,8 @@ pub(super) struct GuideState {
 /// A child that stays up.
 pub(super) struct Up {
     pub(super) child: Background,
+    /// What it needs as long as it is up: its place in a connection.
+    pub(super) _held: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Run {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use runbook::model::Target;
 use runbook::outcome::State;
 use runbook::read::Args;
 use runbook::result::Fields;
@@ -16,7 +17,8 @@ use super::job::Job;
 use super::judge::{Clock, ended, judge};
 use super::outcome::Outcome;
 use super::wish::{file_wish, git_wish, line_wish};
-use crate::action::{Ended, Failure, Report, file, git, line};
+use crate::action::file::Files as _;
+use crate::action::{Ended, Failure, Report, elsewhere, file, git, line};
 
 /// Whether an action describes a state, or looks at one by the same means.
 pub(super) fn is_state(action: &ActionSpec) -> bool {
@@ -25,9 +27,17 @@ pub(super) fn is_state(action: &ActionSpec) -> bool {
 
 /// A wish, by its action.
 pub(super) enum Wish {
-    File(file::Wish),
-    Line(LineWish),
+    File(file::Wish, Where),
+    Line(LineWish, Where),
     Git(Box<git::Wish>, Box<git::Repository>),
+}
+
+/// Where the files of a wish are, and what nobody else may touch meanwhile.
+#[derive(Clone)]
+pub(super) struct Where {
+    pub(super) place: file::Place,
+    /// Of this machine each path is locked by itself.
+    pub(super) lock: Option<String>,
 }
 
 /// A wish for a line of a file.
@@ -65,15 +75,42 @@ impl Wish {
     /// # Errors
     ///
     /// A value that is not what its key wants, or a place that the lab does not let be changed.
-    pub(super) fn read(cx: &Cx, job: &Job<'_>, deadline: Instant) -> Result<Self, Box<Outcome>> {
+    pub(super) async fn read(
+        cx: &Cx,
+        job: &Job<'_>,
+        deadline: Instant,
+    ) -> Result<Self, Box<Outcome>> {
         let rendered = job.rendered(cx)?;
         let args = Args::new(job.action, &rendered).map_err(|error| cx.read(&error))?;
+        let action = job.action.name;
+        if job.target != Target::Local {
+            let machine = job.machine(cx).await?;
+            let there = file::There {
+                remote: machine.remote,
+                deadline,
+                cancel: cx.cancel.clone(),
+            };
+            let at = Where {
+                place: file::Place::There(there),
+                lock: Some(machine.lock),
+            };
+            // Where scripts start there, a relative path begins.
+            return match action {
+                "file" => file_wish(cx, &args, Path::new(""), at),
+                "line" => line_wish(cx, &args, Path::new(""), at),
+                other => Err(failed(format!("`{other}` is not available there"))),
+            };
+        }
         let place = cx
             .place()
             .map_err(|error| unavailable(format!("no place to run in: {error}")))?;
-        let wish = match job.action.name {
-            "file" => file_wish(cx, &args, &place)?,
-            "line" => line_wish(cx, &args, &place)?,
+        let here = Where {
+            place: file::Place::Here,
+            lock: None,
+        };
+        let wish = match action {
+            "file" => file_wish(cx, &args, &place.directory, here)?,
+            "line" => line_wish(cx, &args, &place.directory, here)?,
             "git" => return git_wish(cx, &args, &place, deadline),
             other => return Err(failed(format!("`{other}` is not available"))),
         };
@@ -90,8 +127,8 @@ impl Wish {
 
     fn path(&self) -> &Path {
         match self {
-            Self::File(wish) => &wish.path,
-            Self::Line(wish) => &wish.path,
+            Self::File(wish, _) => &wish.path,
+            Self::Line(wish, _) => &wish.path,
             Self::Git(_, repository) => &repository.root,
         }
     }
@@ -99,7 +136,10 @@ impl Wish {
     /// What nobody else may touch meanwhile.
     pub(super) fn lock(&self) -> String {
         match self {
-            Self::File(_) | Self::Line(_) => format!("file {}", self.path().display()),
+            Self::File(_, at) | Self::Line(_, at) => match &at.lock {
+                Some(lock) => lock.clone(),
+                None => format!("file {}", self.path().display()),
+            },
             Self::Git(..) => format!("git {}", self.path().display()),
         }
     }
@@ -107,8 +147,8 @@ impl Wish {
     /// Compares; changes nothing.
     pub(super) async fn compare(&self) -> Result<Compared, Box<Outcome>> {
         match self {
-            Self::File(wish) => compare_file(wish.clone()),
-            Self::Line(wish) => compare_line(wish),
+            Self::File(wish, at) => compare_file(&at.place, wish.clone()).await,
+            Self::Line(wish, at) => compare_line(&at.place, wish).await,
             Self::Git(wish, repository) => {
                 let found = repository.compare(wish).await.map_err(git_failed)?;
                 let mut fields = Fields::new();
@@ -147,8 +187,9 @@ impl Wish {
         former: &mut Former,
     ) -> Result<(), Box<Outcome>> {
         match (&compared.found, self) {
-            (Found::File(wish, found), _) => {
-                *former = Former::File(file::change(wish, found).map_err(file_failed)?);
+            (Found::File(wish, found), Self::File(_, at) | Self::Line(_, at)) => {
+                let changed = file::change(&at.place, wish, found).await;
+                *former = Former::File(changed.map_err(file_failed)?);
                 Ok(())
             }
             (Found::Git(found), Self::Git(wish, repository)) => {
@@ -160,19 +201,23 @@ impl Wish {
                 *former = Former::Git(git);
                 result
             }
-            (Found::Git(_), _) => Err(failed("a comparison of another action")),
+            _ => Err(failed("a comparison of another action")),
         }
     }
 
     /// Takes a change back.
     pub(super) async fn restore(&self, former: &Former) -> Result<(), String> {
         match (former, self) {
-            (Former::File(former), _) => file::restore(former).map_err(|error| error.to_string()),
+            (Former::File(former), Self::File(_, at) | Self::Line(_, at)) => {
+                file::restore(&at.place, former)
+                    .await
+                    .map_err(|error| error.to_string())
+            }
             (Former::Git(former), Self::Git(_, repository)) => repository
                 .restore(former)
                 .await
                 .map_err(|error| error.to_string()),
-            (Former::Git(_), _) => Err("a change of another action".into()),
+            _ => Err("a change of another action".into()),
         }
     }
 }
@@ -232,7 +277,7 @@ pub(super) async fn observe(
     clock: Clock,
     deadline: Instant,
 ) -> Result<Outcome, Box<Outcome>> {
-    let wish = Wish::read(cx, job, deadline)?;
+    let wish = Wish::read(cx, job, deadline).await?;
     let _lock = cx.run.locks.hold(wish.lock()).await;
     let compared = wish.compare().await?;
     match compared.diff {
@@ -252,8 +297,8 @@ pub(super) async fn observe(
     }
 }
 
-fn compare_file(wish: file::Wish) -> Result<Compared, Box<Outcome>> {
-    let comparison = file::compare(&wish).map_err(file_failed)?;
+async fn compare_file(place: &file::Place, wish: file::Wish) -> Result<Compared, Box<Outcome>> {
+    let comparison = file::compare(place, &wish).await.map_err(file_failed)?;
     let mut fields = Fields::new();
     fields.set(
         "state",
@@ -270,8 +315,8 @@ fn compare_file(wish: file::Wish) -> Result<Compared, Box<Outcome>> {
     })
 }
 
-fn compare_line(wish: &LineWish) -> Result<Compared, Box<Outcome>> {
-    let found = file::look(&wish.path).map_err(file_failed)?;
+async fn compare_line(place: &file::Place, wish: &LineWish) -> Result<Compared, Box<Outcome>> {
+    let found = place.look(&wish.path).await.map_err(file_failed)?;
     let content = match &found {
         file::Found::File(content, _) => match std::str::from_utf8(content) {
             Ok(text) => text,
@@ -303,7 +348,7 @@ fn compare_line(wish: &LineWish) -> Result<Compared, Box<Outcome>> {
         group: None,
         backup: wish.backup,
     };
-    let mut compared = compare_file(file)?;
+    let mut compared = compare_file(place, file).await?;
     compared.fields.set(
         "state",
         if same == wish.line.present {
@@ -325,6 +370,9 @@ fn git_former(path: &str) -> git::Former {
 }
 
 pub(super) fn file_failed(error: file::FileError) -> Box<Outcome> {
+    if let file::FileError::Elsewhere(error) = &error {
+        return ended(Report::of(elsewhere::ended(error)));
+    }
     let failure = Failure::new(error.to_string()).hint(error.hint());
     Box::new(Outcome::failure(failure))
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use runbook::id::Ref;
-use runbook::model::Do;
+use runbook::model::{Do, Target};
 use runbook::outcome::{Effect, State};
 
 use super::context::Cx;
@@ -155,18 +155,24 @@ impl Work<'_> {
         let Some(former) = self.own else {
             return Ok(());
         };
-        if let Former::File(former) = former {
+        if let Former::File(former) = former
+            && self.cx.target == Target::Local
+        {
             let _lock = self
                 .cx
                 .run
                 .locks
                 .hold(format!("file {}", former.path.display()))
                 .await;
-            return file::restore(former).map_err(|error| error.to_string());
+            return file::restore(&file::Here, former)
+                .await
+                .map_err(|error| error.to_string());
         }
         let deadline = Instant::now() + self.cx.timing.timeout;
         let job = Job::of_step(self.cx);
-        let wish = Wish::read(self.cx, &job, deadline).map_err(|outcome| text(&outcome))?;
+        let wish = Wish::read(self.cx, &job, deadline)
+            .await
+            .map_err(|outcome| text(&outcome))?;
         let _lock = self.cx.run.locks.hold(wish.lock()).await;
         wish.restore(former).await
     }
@@ -204,7 +210,7 @@ impl Work<'_> {
         clock: Clock,
         deadline: Instant,
     ) -> Result<Outcome, Box<Outcome>> {
-        let wish = Wish::read(self.cx, job, deadline)?;
+        let wish = Wish::read(self.cx, job, deadline).await?;
         let lock = self.cx.run.locks.hold(wish.lock()).await;
         let compared = wish.compare().await?;
         if compared.diff.is_some() {

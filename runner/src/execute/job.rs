@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use runbook::model::{Capture, Expectation, Inline, Target};
 use runbook::node::Node;
 use runbook::read::{self, Args};
-use runbook::spec::{self, ActionSpec, TargetKind};
+use runbook::spec::{self, ActionSpec};
 use runbook::template::{Scope, has_template};
 
 use super::context::Cx;
@@ -121,11 +121,7 @@ impl<'a> Job<'a> {
     /// Executes an action that does or reads (not one that describes a state).
     pub(super) async fn perform(&self, cx: &Cx, deadline: Instant) -> Result<Report, Box<Outcome>> {
         if self.target != Target::Local {
-            let failure = Failure::new(format!(
-                "`{}` cannot be reached: no transport yet",
-                cx.target_text
-            ));
-            return Ok(Report::of(Ended::Unavailable(failure)));
+            return self.elsewhere(cx, deadline).await;
         }
         if self.action.is_script() {
             return self.script(cx, deadline).await;
@@ -165,6 +161,9 @@ impl<'a> Job<'a> {
 
     /// Why the lab does not let a script run: it names a machine of the inventory.
     pub(super) fn kept(&self, cx: &Cx) -> Option<Report> {
+        if self.target != Target::Local {
+            return None;
+        }
         let text = self.args.as_text()?;
         let foreign = &cx.run.locals.foreign;
         let name = if self.template {
@@ -248,16 +247,7 @@ pub(super) fn left(deadline: Instant) -> Duration {
 }
 
 fn runs_on(action: &ActionSpec, target: &Target) -> bool {
-    let kind = match target {
-        Target::Local => TargetKind::Local,
-        Target::Node(_) => TargetKind::Node,
-        Target::Lxc(_) => TargetKind::Lxc,
-        Target::Vm(_) => TargetKind::Vm,
-        Target::Host(_) => TargetKind::Host,
-        Target::Cluster(_) => TargetKind::Cluster,
-        Target::Pod { .. } => TargetKind::Pod,
-    };
-    action.targets.contains(&kind)
+    action.targets.contains(&target.kind())
 }
 
 impl Cx {

@@ -12,6 +12,7 @@ mod context;
 mod desired;
 mod doing;
 mod each;
+mod elsewhere;
 mod emit;
 mod equip;
 mod finish;
@@ -55,6 +56,7 @@ use crate::local::Locals;
 use crate::plan::{InBook as _, Plan};
 use crate::probe::http::Http;
 use crate::process::Redact;
+use crate::reach::Machines;
 use crate::redact::Redactor;
 use crate::scope::{self, Values};
 use crate::secrets::Secrets;
@@ -80,6 +82,7 @@ pub async fn run(
     run.emitter.emit(EventKind::RunStarted(head(&run)));
     let panicked = guides(&run).await;
     undo::clean_up(&run).await;
+    run.machines.close().await;
     let mut finished = tail(&run, started);
     if panicked.is_some() {
         finished.exit_code = exit::BUG;
@@ -128,6 +131,7 @@ pub async fn plan(
         true,
     )?);
     let panicked = guides(&run).await;
+    run.machines.close().await;
     if let Some(panic) = panicked {
         std::panic::resume_unwind(panic);
     }
@@ -171,7 +175,9 @@ fn prepare(
         request.is_lab(),
         redactor.clone(),
     );
+    let machines = Machines::new(&book, &request);
     Ok(Run {
+        machines,
         results: results::Results::new(plan.steps.len()),
         emitter: Emitter::new(sinks, redactor.clone(), cancel.clone()),
         redact: Arc::new(redactor.clone()) as Arc<dyn Redact>,

@@ -242,7 +242,7 @@ impl<'a> Trial<'a> {
 
     /// Compares, changes once where it differs, reads back.
     async fn desired(&mut self, clock: Clock, deadline: Instant) -> Result<Outcome, Box<Outcome>> {
-        let wish = Wish::read(self.cx, &self.job, deadline)?;
+        let wish = Wish::read(self.cx, &self.job, deadline).await?;
         let _lock = self.cx.run.locks.hold(wish.lock()).await;
         let mut compared = wish.compare().await?;
         if compared.diff.is_some() && !self.acted && self.kind == ActionKind::Desired {

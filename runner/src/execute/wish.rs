@@ -1,16 +1,22 @@
 //! Reads what a step wishes for: from its rendered keys to the typed wishes of [`crate::action`].
 
+use std::path::Path;
 use std::time::Instant;
 
 use runbook::read::Args;
 
 use super::context::Cx;
-use super::desired::{LineWish, Wish, failed, file_failed, unavailable};
+use super::desired::{LineWish, Where, Wish, failed, file_failed, unavailable};
 use super::outcome::Outcome;
 use crate::action::{file, git, line};
 use crate::local::Place;
 
-pub(super) fn file_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish, Box<Outcome>> {
+pub(super) fn file_wish(
+    cx: &Cx,
+    args: &Args<'_>,
+    directory: &Path,
+    at: Where,
+) -> Result<Wish, Box<Outcome>> {
     let read = |error| cx.read(&error);
     let state = args.opt_text("state").map_err(read)?;
     let state = match state.as_deref() {
@@ -24,17 +30,23 @@ pub(super) fn file_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish,
         Some(_) => return Err(failed("`mode` is four octal digits: `\"0644\"`")),
         None => None,
     };
-    Ok(Wish::File(file::Wish {
-        path: place.path(&args.text("path").map_err(read)?),
+    let wish = file::Wish {
+        path: directory.join(args.text("path").map_err(read)?),
         state,
         mode,
         owner: args.opt_text("owner").map_err(read)?,
         group: args.opt_text("group").map_err(read)?,
         backup: args.bool("backup", true).map_err(read)?,
-    }))
+    };
+    Ok(Wish::File(wish, at))
 }
 
-pub(super) fn line_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish, Box<Outcome>> {
+pub(super) fn line_wish(
+    cx: &Cx,
+    args: &Args<'_>,
+    directory: &Path,
+    at: Where,
+) -> Result<Wish, Box<Outcome>> {
     let read = |error| cx.read(&error);
     let matching = args
         .get("match")
@@ -49,12 +61,13 @@ pub(super) fn line_wish(cx: &Cx, args: &Args<'_>, place: &Place) -> Result<Wish,
     if line.line.contains('\n') {
         return Err(failed("`line` is one line"));
     }
-    Ok(Wish::Line(LineWish {
-        path: place.path(&args.text("path").map_err(read)?),
+    let wish = LineWish {
+        path: directory.join(args.text("path").map_err(read)?),
         line,
         create: args.bool("create", false).map_err(read)?,
         backup: args.bool("backup", true).map_err(read)?,
-    }))
+    };
+    Ok(Wish::Line(wish, at))
 }
 
 pub(super) fn git_wish(

@@ -9,10 +9,14 @@ use super::connections::Connections;
 use super::frame::{Frame, Told};
 use super::login::Login;
 use super::program::{self, Program};
-use crate::process::{self, Cancel, Collector, End, Exit, Input, Limits, Output, Record, Stream};
+use crate::process::{
+    self, Background, Cancel, Collector, End, Exit, Input, Limits, Output, Record, Stream,
+};
 
 /// How long a program may take to end there once the end of its input told it to; TERM and KILL are given there.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long a program may stay up when nobody ends it.
+const STANDING_DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often an agent is asked, at first and at last.
 const ASK_FIRST: Duration = Duration::from_millis(50);
 const ASK_LAST: Duration = Duration::from_secs(1);
@@ -60,6 +64,15 @@ pub struct Finished {
     pub leftovers: usize,
     /// Whether the way kept only a part of the output.
     pub cut: bool,
+}
+
+/// A program that stays up on another machine.
+#[derive(Debug)]
+pub struct Standing {
+    /// What holds it: ended, it ends there too.
+    pub child: Background,
+    /// Its place in a connection, which must live as long.
+    pub held: Box<dyn std::any::Any + Send + Sync>,
 }
 
 /// What lines of ours printed.
@@ -177,6 +190,56 @@ impl Remote {
             duration: started.elapsed(),
             leftovers,
             cut: false,
+        })
+    }
+
+    /// Starts a program that stays up until it is stopped, or for a day.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be begun; by a guest agent nothing stays up with us.
+    pub async fn start(
+        &self,
+        program: &Program,
+        record: Record,
+        deadline: Instant,
+        cancel: &Cancel,
+    ) -> Result<Standing, RemoteError> {
+        let login = match &self.way {
+            Way::Ssh(login) => login,
+            Way::Pct { node, .. } => node,
+            Way::Agent(_) => {
+                return Err(RemoteError::Unavailable {
+                    name: self.name.clone(),
+                    cause: Cause::Other {
+                        said: "nothing can stay up by its guest agent: give the guest `exec: ssh`"
+                            .into(),
+                    },
+                });
+            }
+        };
+        let nonce = nonce();
+        let input = program.input(&self.way, &nonce, STANDING_DURATION_MAX)?;
+        let (frame, _) = Frame::new(&nonce, record.redact);
+        let record = Record {
+            redact: Some(frame),
+            ..record
+        };
+        let session = self
+            .connections
+            .session(login, &self.name, deadline, cancel)
+            .await?;
+        let mut command = self
+            .connections
+            .command(login, &session, program::command(&self.way));
+        command.input = Input::Held {
+            bytes: input.into(),
+            farewell: FAREWELL,
+        };
+        let child = process::spawn_background(&command, process::GRACE, record)?;
+        Ok(Standing {
+            child,
+            held: Box::new(session),
         })
     }
 

@@ -516,9 +516,9 @@ fn references() {
         &["unknown-target 6:5 guest `win` is a `vm` (write `vm/win`)"],
     );
     check(
-        "```runbook\nid: a\nbash: echo\non: lxc/ollama\n```",
+        "```runbook\nid: a\nbash: echo\non: pod/default/app=x\n```",
         &[
-            "not-available 6:5 targets `lxc/N` are not available in this version (run the step on `local`, or make its fence one that is only shown)",
+            "not-available 6:5 targets `pod/NS/SELECTOR` are not available in this version (run the step on `local`, or make its fence one that is only shown)",
         ],
     );
     check(
@@ -539,10 +539,7 @@ fn references() {
     );
     check(
         "```runbook\nid: a\nbash: echo\non: local\neach: {on: nodes.*}\n```",
-        &[
-            "keys-together 6:5 `on` and `each: {on: …}` both give the target (keep one of them)",
-            "not-available 7:12 targets `node/N` are not available in this version (run the step on `local`, or make its fence one that is only shown)",
-        ],
+        &["keys-together 6:5 `on` and `each: {on: …}` both give the target (keep one of them)"],
     );
     check(
         "```runbook\nid: a\nbash: echo\neach: {on: vars.*}\n```",

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::FILE_BYTES_MAX;
+use crate::remote::RemoteError;
 
 /// Why a path cannot be looked at or changed.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +47,18 @@ pub enum FileError {
         bytes: u64,
     },
     /// No such owner or group on this machine.
-    #[error("this machine has no {kind} `{name}`")]
+    #[error("{place} has no {kind} `{name}`")]
     NoAccount {
+        /// Where: `this machine`.
+        place: String,
         /// `user` or `group`.
         kind: &'static str,
         /// Its name.
         name: String,
     },
+    /// The other machine cannot be used.
+    #[error(transparent)]
+    Elsewhere(Box<RemoteError>),
     /// Something else changed the path meanwhile.
     #[error("`{}` was changed meanwhile by something else", path.display())]
     Changed {

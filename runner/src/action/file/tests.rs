@@ -1,6 +1,32 @@
 //! Files: comparing, changing, taking back.
 
+use std::fs::{self, Permissions};
+use std::future::Future;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use super::*;
+
+/// Nothing on this machine is waited for.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+fn compare(wish: &Wish) -> Result<Comparison, FileError> {
+    now(super::compare(&Here, wish))
+}
+
+fn change(wish: &Wish, found: &Found) -> Result<Former, FileError> {
+    now(super::change(&Here, wish, found))
+}
+
+fn restore(former: &Former) -> Result<(), FileError> {
+    now(super::restore(&Here, former))
+}
 
 fn wish(path: PathBuf, state: State) -> Wish {
     Wish {

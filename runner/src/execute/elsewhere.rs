@@ -1,0 +1,115 @@
+//! Jobs on other machines: finds the machine, keeps others off it, and hands the job to its action.
+
+use std::time::Instant;
+
+use runbook::outcome::Effect;
+use runbook::read::Args;
+
+use super::background::Started;
+use super::context::Cx;
+use super::job::{Job, left};
+use super::judge::ended;
+use super::outcome::Outcome;
+use crate::action::{Ended, Report, elsewhere};
+use crate::process::Record;
+use crate::reach::Machine;
+use crate::remote::{Program, Script};
+
+impl Job<'_> {
+    /// The machine of the job's target.
+    ///
+    /// # Errors
+    ///
+    /// How the step ends when it is not known where that is.
+    pub(super) async fn machine(&self, cx: &Cx) -> Result<Machine, Box<Outcome>> {
+        let world = if cx.is_lab() {
+            cx.run.due_guide(&cx.guide).world
+        } else {
+            0
+        };
+        let found = cx
+            .run
+            .machines
+            .find(&cx.run.book.inventory, &self.target, world);
+        found
+            .await
+            .map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
+    }
+
+    /// Executes an action that does or reads on another machine.
+    pub(super) async fn elsewhere(
+        &self,
+        cx: &Cx,
+        deadline: Instant,
+    ) -> Result<Report, Box<Outcome>> {
+        let machine = self.machine(cx).await?;
+        // Waiting for others is not the step's own time.
+        let time = left(deadline);
+        let changes = cx.step().effect != Effect::Read;
+        let _lock = match changes {
+            true => Some(cx.run.locks.hold(machine.lock.clone()).await),
+            false => None,
+        };
+        if self.action.is_script() {
+            let call = self.call(cx)?;
+            let raw = self.must_see_raw(cx);
+            let record = if raw {
+                Record::default()
+            } else {
+                self.record(cx)
+            };
+            let mut report = elsewhere::run(&machine.remote, call, time, &cx.cancel, record).await;
+            report.raw = raw;
+            return Ok(report);
+        }
+        let args = self.rendered(cx)?;
+        let _args = Args::new(self.action, &args).map_err(|error| cx.read(&error))?;
+        Err(ended(Report::failed(format!(
+            "`{}` is not available on `{}`",
+            self.action.name,
+            machine.remote.name()
+        ))))
+    }
+
+    /// Starts a script that stays up on another machine.
+    pub(super) async fn start(
+        &self,
+        cx: &Cx,
+        record: Record,
+        deadline: Instant,
+    ) -> Result<Started, Box<Outcome>> {
+        let machine = self.machine(cx).await?;
+        let program = Program::Script(self.call(cx)?.script);
+        let remote = machine.remote;
+        Ok(
+            match remote.start(&program, record, deadline, &cx.cancel).await {
+                Ok(standing) => Ok((standing.child, Some(standing.held))),
+                Err(error) => Err(Box::new(Report::of(elsewhere::ended(&error)))),
+            },
+        )
+    }
+
+    /// The script with the environment that scripts have everywhere.
+    pub(super) fn call(&self, cx: &Cx) -> Result<elsewhere::Call, Box<Outcome>> {
+        let mut env = vec![
+            ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            ("TERM".to_owned(), "dumb".to_owned()),
+            (
+                "RUNBOOK_BOOK".to_owned(),
+                cx.run.request.root.display().to_string(),
+            ),
+            ("RUNBOOK_RUN".to_owned(), cx.run.request.run.clone()),
+        ];
+        env.extend_from_slice(&self.env);
+        Ok(elsewhere::Call {
+            script: Script {
+                language: self.action.name.to_owned(),
+                text: self.script_text(cx)?,
+                strict: self.strict,
+                env,
+            },
+            limit: cx.timing.timeout,
+            lab: cx.is_lab(),
+        })
+    }
+}
