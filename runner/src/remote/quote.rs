@@ -24,10 +24,11 @@ pub fn quote_str(word: &str) -> String {
 /// An assignment that stands in one line of plain ASCII and gives a variable any bytes but zero.
 pub fn assignment(name: &str, value: &[u8]) -> String {
     use std::fmt::Write as _;
+    // A dash is escaped too: at the beginning it would be an option.
     let mut text = format!("{name}=$(printf '");
     for byte in value {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'/' | b'-' => {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'/' => {
                 text.push(char::from(*byte));
             }
             // Writing to a text cannot fail.
