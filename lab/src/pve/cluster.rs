@@ -1,0 +1,447 @@
+//! The cluster: the state behind one lock, the clock, the workers, and a call in the API's order of checks.
+//!
+//! `call` is what the server and the lab's own `pvesh`, `pct` and `qm` use. It knows no HTTP.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::access::{ROOT, split_token};
+use super::answer::{Answer, Fail, Outcome, Reply};
+use super::api::{self, Act};
+use super::faults::Faults;
+use super::hooks::{Hooks, NoHooks};
+use super::locks::Locks;
+use super::params::Params;
+use super::schema::{self, Method};
+use super::state::{State, seed};
+use super::task::{Upid, Worker};
+use super::{auth, permission};
+use crate::fixture::Fixture;
+
+/// A simulated Proxmox VE cluster.
+pub struct Cluster {
+    state: Mutex<State>,
+    pub(crate) locks: Locks,
+    pub(crate) hooks: Box<dyn Hooks>,
+    pub(crate) faults: Faults,
+    pub(crate) secret: [u8; 32],
+    /// Seconds the clock is ahead: tests let tickets expire.
+    ahead: AtomicI64,
+    /// How long a task takes at least, in milliseconds.
+    task_ms: AtomicU64,
+    /// When it started, for `uptime` of tasks' process starts.
+    pub(crate) since: i64,
+    fingerprint: std::sync::OnceLock<String>,
+    me: std::sync::Weak<Cluster>,
+}
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `user@realm`, or `user@realm!token`; none where no login is needed.
+    authid: Option<String>,
+}
+
+/// One call inside an endpoint: who, with what, where.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) caller: Caller,
+    pub(crate) params: Params,
+}
+
+impl Caller {
+    /// The superuser with a ticket, as programs on a node are.
+    pub fn root() -> Self {
+        Self {
+            authid: Some(ROOT.to_owned()),
+        }
+    }
+
+    /// A user or token by name.
+    pub fn named(authid: impl Into<String>) -> Self {
+        Self {
+            authid: Some(authid.into()),
+        }
+    }
+
+    /// Nobody.
+    pub fn nobody() -> Self {
+        Self { authid: None }
+    }
+
+    /// The name with its token; empty for nobody.
+    pub fn authid(&self) -> &str {
+        self.authid.as_deref().unwrap_or_default()
+    }
+
+    /// The user behind a token.
+    pub fn user(&self) -> &str {
+        split_token(self.authid()).map_or(self.authid(), |(user, _)| user)
+    }
+
+    /// Exactly root@pam: its tokens are not.
+    pub fn is_root(&self) -> bool {
+        self.authid() == ROOT
+    }
+
+    fn is_token(&self) -> bool {
+        self.authid().contains('!')
+    }
+}
+
+impl Cluster {
+    /// A cluster in the state of a fixture that nobody follows.
+    pub fn new(fixture: &Fixture) -> Arc<Self> {
+        Self::with_hooks(fixture, Box::new(NoHooks))
+    }
+
+    /// A cluster in the state of a fixture.
+    pub fn with_hooks(fixture: &Fixture, hooks: Box<dyn Hooks>) -> Arc<Self> {
+        let now = unix_now();
+        Arc::new_cyclic(|me| Self {
+            state: Mutex::new(seed(fixture, now)),
+            locks: Locks::default(),
+            hooks,
+            faults: Faults::default(),
+            secret: auth::random(),
+            ahead: AtomicI64::new(0),
+            task_ms: AtomicU64::new(fixture.task_ms),
+            since: now,
+            fingerprint: std::sync::OnceLock::new(),
+            me: me.clone(),
+        })
+    }
+
+    /// The faults to inject; empty at first.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The fingerprint of the certificate it answers with, once a server has one.
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        self.fingerprint.get().cloned()
+    }
+
+    pub(crate) fn set_fingerprint(&self, fingerprint: &str) {
+        let _ = self.fingerprint.set(fingerprint.to_owned());
+    }
+
+    /// Seconds since 1970, as the cluster sees it.
+    pub fn now(&self) -> i64 {
+        unix_now() + self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Lets time pass for tickets and tokens.
+    pub fn advance(&self, by: Duration) {
+        self.ahead.fetch_add(
+            i64::try_from(by.as_secs()).unwrap_or(i64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// How long a task takes at least.
+    pub fn set_task_duration(&self, duration: Duration) {
+        self.task_ms.store(
+            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Lets every task of a node end as a restart does: `unexpected status`, locks stay.
+    pub fn node_restarted(&self, node: &str) {
+        let now = self.now();
+        let mut state = self.lock();
+        state.tasks.vanish_on(node, now);
+        if let Some(node) = state.node_mut(node) {
+            node.booted = now;
+        }
+    }
+
+    /// Takes a node down or up: calls to it answer 595 while it is down.
+    pub fn set_online(&self, node: &str, online: bool) {
+        if let Some(node) = self.lock().node_mut(node) {
+            node.online = online;
+        }
+    }
+
+    /// Calls the API in process. `path` is what follows `/api2/json`.
+    pub async fn call(&self, verb: &str, path: &str, params: Params, caller: &Caller) -> Answer {
+        match self.prepare(verb, path, params, caller) {
+            Ok(ready) => ready.run().await,
+            Err(fail) => Err(fail).into(),
+        }
+    }
+
+    /// All checks before the work, in the API's order: 501, 403, node, 400.
+    pub(crate) fn prepare(
+        &self,
+        verb: &str,
+        path: &str,
+        params: Params,
+        caller: &Caller,
+    ) -> Result<Ready, Fail> {
+        let (parts, shown) = split_path(path);
+        let refs: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let missing = || Fail::not_implemented(verb, &shown);
+        let found = schema::find(&refs).ok_or_else(missing)?;
+        let method: &'static Method = found.methods.get(verb).ok_or_else(missing)?;
+        let mut params = params;
+        params.remove("_dc");
+        for (name, value) in &found.bound {
+            if params.text(name).is_some_and(|other| other != *value) {
+                return Err(Fail::status(
+                    400,
+                    "duplicate parameter (already defined in URI) with conflicting values",
+                ));
+            }
+            params.set(name, value.clone());
+        }
+        if method.ticket_only && caller.is_token() {
+            return Err(Fail::forbidden(&format!(
+                "URI '{shown}' not available with API token, need proper ticket.\n"
+            )));
+        }
+        let state = self.lock();
+        permission::check(
+            &state.access,
+            method.permissions.as_ref(),
+            caller.authid.as_deref(),
+            &params,
+        )?;
+        proxy(&state, found.template, &params)?;
+        drop(state);
+        schema::coerce(method, &mut params);
+        let errors = schema::verify(method, &params);
+        if !errors.is_empty() {
+            return Err(Fail::params(errors));
+        }
+        let act = api::route(verb, found.template).ok_or_else(missing)?;
+        let cluster = self
+            .me
+            .upgrade()
+            .ok_or_else(|| Fail::die("the lab has stopped"))?;
+        Ok(Ready {
+            call: Call {
+                cluster,
+                caller: caller.clone(),
+                params,
+            },
+            act,
+            protected: method.protected,
+        })
+    }
+
+    /// The state; held for short, never over an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// At least the time a task takes.
+    pub(crate) async fn pace(&self) {
+        let wait = self.task_ms.load(Ordering::Relaxed);
+        if wait > 0 {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
+    }
+}
+
+/// A call that passed all checks.
+pub(crate) struct Ready {
+    call: Call,
+    act: Act,
+    /// The proxy waits for it with a limit.
+    pub(crate) protected: bool,
+}
+
+impl Ready {
+    pub(crate) async fn run(self) -> Answer {
+        match self.act {
+            Act::Now(act) => {
+                let cluster = self.call.cluster.clone();
+                let mut state = cluster.lock();
+                act(&self.call, &mut state).into()
+            }
+            Act::Later(act) => act(self.call).await.into(),
+        }
+    }
+}
+
+impl Call {
+    /// A parameter that the schema makes sure is there.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.params.text(name).unwrap_or_default()
+    }
+
+    /// The guest's number of the path.
+    pub(crate) fn vmid(&self) -> u32 {
+        self.params
+            .int("vmid")
+            .and_then(|vmid| u32::try_from(vmid).ok())
+            .unwrap_or_default()
+    }
+
+    /// The node of the path (`localhost` is the first).
+    pub(crate) fn node(&self) -> String {
+        self.text("node")
+    }
+
+    /// Refuses unless the caller holds all privileges at the path.
+    pub(crate) fn check(&self, state: &State, path: &str, privs: &[&str]) -> Result<(), Fail> {
+        permission::check_all(&state.access, self.caller.authid(), path, privs)
+    }
+
+    /// Refuses unless the caller holds one of the privileges at the path.
+    pub(crate) fn check_any(&self, state: &State, path: &str, privs: &[&str]) -> Result<(), Fail> {
+        permission::check_any(&state.access, self.caller.authid(), path, privs)
+    }
+
+    /// Whether the caller holds one of the privileges at the path.
+    pub(crate) fn may(&self, state: &State, path: &str, privs: &[&str]) -> bool {
+        state.access.has(self.caller.authid(), path, privs, true)
+    }
+
+    /// Starts a task on the call's node and answers with its id. The worker runs after this returned; its error is the
+    /// task's exit status. It must not hold the state's lock over an await.
+    pub(crate) fn task<F, W>(&self, state: &mut State, kind: &str, id: &str, work: W) -> Outcome
+    where
+        W: FnOnce(Worker) -> F + Send + 'static,
+        F: Future<Output = Result<(), Fail>> + Send + 'static,
+    {
+        let node = self
+            .params
+            .text("node")
+            .unwrap_or_else(|| state.nodes[0].name.clone());
+        let upid = self
+            .cluster
+            .start_task(state, &node, kind, id, self.caller.authid(), work);
+        Ok(Reply::from(upid))
+    }
+}
+
+impl Cluster {
+    /// Starts a task for a user on a node.
+    pub(crate) fn start_task<F, W>(
+        &self,
+        state: &mut State,
+        node: &str,
+        kind: &str,
+        id: &str,
+        user: &str,
+        work: W,
+    ) -> String
+    where
+        W: FnOnce(Worker) -> F + Send + 'static,
+        F: Future<Output = Result<(), Fail>> + Send + 'static,
+    {
+        state.ticks += 1;
+        let now = self.now();
+        let pid = 1000 + u32::try_from(state.ticks % 4_000_000).unwrap_or_default();
+        let pstart =
+            u64::try_from(now - self.since).unwrap_or_default() * 100 + 360_000 + state.ticks;
+        let (node, kind, id, user) = (
+            node.to_owned(),
+            kind.to_owned(),
+            id.to_owned(),
+            user.to_owned(),
+        );
+        let upid = Upid {
+            node,
+            pid,
+            pstart,
+            starttime: now,
+            kind: kind.clone(),
+            id: id.clone(),
+            user,
+        };
+        let text = upid.to_string();
+        let mut killed = state.tasks.start(upid);
+        let Some(cluster) = self.me.upgrade() else {
+            return text;
+        };
+        let (name, dies) = (text.clone(), self.faults.task_dies(&kind));
+        tokio::spawn(async move {
+            let worker = Worker {
+                cluster: cluster.clone(),
+                upid: name.clone(),
+            };
+            let ended = tokio::select! {
+                _ = killed.changed() => return,
+                ended = async {
+                    cluster.pace().await;
+                    work(worker).await
+                } => ended,
+            };
+            let now = cluster.now();
+            let mut state = cluster.lock();
+            match dies {
+                Some(super::faults::Death::Vanished) => state.tasks.vanish(&name, now),
+                Some(super::faults::Death::Failed(text)) => {
+                    state.tasks.finish(&name, Err(Fail::die(text)), now)
+                }
+                None => state.tasks.finish(&name, ended, now),
+            }
+        });
+        text
+    }
+}
+
+/// Which node answers: an unknown one does not resolve, one that is down cannot be reached.
+fn proxy(state: &State, template: &str, params: &Params) -> Result<(), Fail> {
+    if !template.starts_with("/nodes/{node}/") || template == "/nodes/{node}/tasks/{upid}" {
+        return Ok(());
+    }
+    let name = params.text("node").unwrap_or_default();
+    match state.node(&name) {
+        _ if name == "localhost" => Ok(()),
+        Some(node) if node.online => Ok(()),
+        Some(_) => Err(Fail::status(595, "No route to host")),
+        None => Err(Fail::die(format!(
+            "hostname lookup '{name}' failed - failed to get address info for: {name}: Name or service not known"
+        ))),
+    }
+}
+
+/// The path's parts, and the path as error texts show it: single slashes, none at the end.
+fn split_path(path: &str) -> (Vec<String>, String) {
+    let parts: Vec<String> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .map(percent_decode)
+        .collect();
+    let shown = format!("/{}", parts.join("/"));
+    (parts, shown)
+}
+
+/// `%2F` as `/`; what is no escape stays.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let hex = after
+            .get(..2)
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        match hex {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
+}
