@@ -351,7 +351,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: false,
+        available: true,
         what: "a unit runs or not, and is enabled or not",
     },
     ActionSpec {
@@ -364,7 +364,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("10m"),
-        available: false,
+        available: true,
         what: "packages are installed or not",
     },
     ActionSpec {
@@ -441,7 +441,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "disrupt",
         kind: effect::imperative,
         timeout: Some("10m"),
-        available: false,
+        available: true,
         what: "a restart; back with a new boot ID",
     },
     ActionSpec {

@@ -9,7 +9,11 @@ pub mod elsewhere;
 pub mod file;
 pub mod git;
 pub mod line;
+pub mod package;
+pub mod reboot;
 pub mod script;
+pub mod service;
+pub mod shell;
 
 use runbook::result::Fields;
 

@@ -16,13 +16,14 @@ use super::context::Cx;
 use super::job::Job;
 use super::judge::{Clock, ended, judge};
 use super::outcome::Outcome;
+use super::system;
 use super::wish::{file_wish, git_wish, line_wish};
 use crate::action::file::Files as _;
 use crate::action::{Ended, Failure, Report, elsewhere, file, git, line};
 
 /// Whether an action describes a state, or looks at one by the same means.
 pub(super) fn is_state(action: &ActionSpec) -> bool {
-    matches!(action.name, "file" | "line" | "git")
+    matches!(action.name, "file" | "line" | "git") || system::Wish::is_of(action.name)
 }
 
 /// A wish, by its action.
@@ -30,6 +31,7 @@ pub(super) enum Wish {
     File(file::Wish, Where),
     Line(LineWish, Where),
     Git(Box<git::Wish>, Box<git::Repository>),
+    System(Box<system::Wish>),
 }
 
 /// Where the files of a wish are, and what nobody else may touch meanwhile.
@@ -60,6 +62,7 @@ pub(super) struct Compared {
 enum Found {
     File(file::Wish, file::Found),
     Git(git::Comparison),
+    System(system::Found),
 }
 
 /// What a change is taken back from.
@@ -67,6 +70,7 @@ enum Found {
 pub(super) enum Former {
     File(file::Former),
     Git(git::Former),
+    System(system::Former),
 }
 
 impl Wish {
@@ -83,6 +87,10 @@ impl Wish {
         let rendered = job.rendered(cx)?;
         let args = Args::new(job.action, &rendered).map_err(|error| cx.read(&error))?;
         let action = job.action.name;
+        if system::Wish::is_of(action) {
+            let wish = system::Wish::read(cx, job, &args, deadline).await?;
+            return Ok(Self::System(Box::new(wish)));
+        }
         if job.target != Target::Local {
             let machine = job.machine(cx).await?;
             let there = file::There {
@@ -130,6 +138,7 @@ impl Wish {
             Self::File(wish, _) => &wish.path,
             Self::Line(wish, _) => &wish.path,
             Self::Git(_, repository) => &repository.root,
+            Self::System(_) => Path::new(""),
         }
     }
 
@@ -141,6 +150,15 @@ impl Wish {
                 None => format!("file {}", self.path().display()),
             },
             Self::Git(..) => format!("git {}", self.path().display()),
+            Self::System(wish) => wish.lock.clone(),
+        }
+    }
+
+    /// What is to be done though nothing differs, for people.
+    pub(super) fn acts(&self) -> Option<String> {
+        match self {
+            Self::System(wish) => wish.acts(),
+            _ => None,
         }
     }
 
@@ -149,6 +167,14 @@ impl Wish {
         match self {
             Self::File(wish, at) => compare_file(&at.place, wish.clone()).await,
             Self::Line(wish, at) => compare_line(&at.place, wish).await,
+            Self::System(wish) => {
+                let (found, fields, diff) = wish.compare().await?;
+                Ok(Compared {
+                    diff,
+                    fields,
+                    found: Found::System(found),
+                })
+            }
             Self::Git(wish, repository) => {
                 let found = repository.compare(wish).await.map_err(git_failed)?;
                 let mut fields = Fields::new();
@@ -176,7 +202,8 @@ impl Wish {
                 backup: None,
             }),
             (Found::Git(_), Self::Git(wish, _)) => Former::Git(git_former(&wish.path)),
-            (Found::Git(_), _) => Former::Git(git_former("")),
+            (Found::System(found), Self::System(wish)) => Former::System(wish.former(found)),
+            (Found::Git(_) | Found::System(_), _) => Former::Git(git_former("")),
         }
     }
 
@@ -201,6 +228,12 @@ impl Wish {
                 *former = Former::Git(git);
                 result
             }
+            (Found::System(found), Self::System(wish)) => {
+                let mut system = wish.former(found);
+                let result = wish.change(found, &mut system).await;
+                *former = Former::System(system);
+                result
+            }
             _ => Err(failed("a comparison of another action")),
         }
     }
@@ -217,6 +250,7 @@ impl Wish {
                 .restore(former)
                 .await
                 .map_err(|error| error.to_string()),
+            (Former::System(former), Self::System(wish)) => wish.restore(former).await,
             _ => Err("a change of another action".into()),
         }
     }
@@ -234,6 +268,7 @@ impl Former {
                     file::Found::Directory(..) => format!("put directory `{path}` back as it was"),
                 }
             }
+            Self::System(former) => former.summary(),
             Self::Git(former) => format!("commit the former content of `{}`", former.path),
         }
     }
@@ -254,6 +289,7 @@ impl Former {
                 };
                 json!({"action": "file", "path": former.path, "was": was})
             }
+            Self::System(former) => former.data(),
             Self::Git(former) => json!({"action": "git", "path": former.path}),
         }
     }

@@ -213,7 +213,7 @@ impl Work<'_> {
         let wish = Wish::read(self.cx, job, deadline).await?;
         let lock = self.cx.run.locks.hold(wish.lock()).await;
         let compared = wish.compare().await?;
-        if compared.diff.is_some() {
+        if compared.diff.is_some() || wish.acts().is_some() {
             let mut former = wish.former(&compared);
             wish.change(&compared, &mut former).await?;
         }

@@ -10,7 +10,7 @@ use super::context::Cx;
 use super::job::{Job, left};
 use super::judge::ended;
 use super::outcome::Outcome;
-use crate::action::{Ended, Report, elsewhere};
+use crate::action::{Ended, Report, elsewhere, reboot};
 use crate::process::Record;
 use crate::reach::Machine;
 use crate::remote::{Program, Script};
@@ -61,6 +61,10 @@ impl Job<'_> {
             let mut report = elsewhere::run(&machine.remote, call, time, &cx.cancel, record).await;
             report.raw = raw;
             return Ok(report);
+        }
+        if self.action.name == "reboot" {
+            let (remote, is_container) = (&machine.remote, machine.is_container);
+            return Ok(reboot::run(remote, is_container, time, &cx.cancel).await);
         }
         let args = self.rendered(cx)?;
         let _args = Args::new(self.action, &args).map_err(|error| cx.read(&error))?;

@@ -27,6 +27,7 @@ mod planned;
 mod probe;
 mod results;
 mod step;
+mod system;
 mod tally;
 mod trial;
 mod undo;

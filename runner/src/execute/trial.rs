@@ -245,12 +245,13 @@ impl<'a> Trial<'a> {
         let wish = Wish::read(self.cx, &self.job, deadline).await?;
         let _lock = self.cx.run.locks.hold(wish.lock()).await;
         let mut compared = wish.compare().await?;
-        if compared.diff.is_some() && !self.acted && self.kind == ActionKind::Desired {
+        let todo = compared.diff.clone().or_else(|| wish.acts());
+        if todo.is_some() && !self.acted && self.kind == ActionKind::Desired {
             let mut former = wish.former(&compared);
             undo::register(self.cx, Some(&former));
             self.acted = true;
             self.changed = true;
-            self.diff.clone_from(&compared.diff);
+            self.diff = todo;
             let changed = wish.change(&compared, &mut former).await;
             undo::made(self.cx, former);
             changed?;

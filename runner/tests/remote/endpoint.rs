@@ -151,6 +151,36 @@ impl Server {
         }
     }
 
+    /// Puts programs first in the path of the login; their folder.
+    pub(crate) fn programs(&self, programs: &[(&str, String)]) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = self.directory.path().join("bin");
+        fs::create_dir_all(&folder).expect("a folder");
+        for (name, text) in programs {
+            let path = folder.join(name);
+            fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a program");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+        }
+        self.configure(&format!(
+            "SetEnv PATH={}:/usr/sbin:/usr/bin:/sbin:/bin",
+            folder.display()
+        ));
+        folder
+    }
+
+    /// Adds to the configuration.
+    pub(crate) fn configure(&self, text: &str) {
+        let path = self.directory.path().join("sshd_config");
+        let before = fs::read_to_string(&path).expect("a configuration");
+        fs::write(&path, format!("{before}{text}\n")).expect("a configuration");
+        self.reload();
+    }
+
+    /// The process that listens.
+    pub(crate) fn listener(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many connections are served.
     pub(crate) fn serves(&self) -> usize {
         sessions(self.child.id()).len()
@@ -169,7 +199,7 @@ impl Server {
 }
 
 /// The children of a process that are `sshd` too.
-fn sessions(pid: u32) -> Vec<u32> {
+pub(crate) fn sessions(pid: u32) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     children
         .unwrap_or_default()

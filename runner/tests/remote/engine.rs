@@ -1,14 +1,17 @@
 //! Steps of a book on another machine, by the engine.
 
 use std::fs;
+use std::sync::Arc;
 
 use runbook::outcome::{Mode, State};
 use runbook_runner::execute::RunRequest;
+use runbook_runner::reach::{Reach, ReachFuture};
+use runbook_runner::remote::{Guests, SshSettings};
 
 use crate::book_test::{BookTest, bash, step};
 use crate::endpoint::{Endpoint, own_endpoint};
 
-fn book(endpoint: &Endpoint, steps: &str) -> BookTest {
+pub(crate) fn book(endpoint: &Endpoint, steps: &str) -> BookTest {
     let config = endpoint.config.display();
     let inventory = format!(
         "profiles:\n  home:\n    ssh: {{config: {config}}}\nhosts:\n  nas: {{address: target}}\n  nowhere: {{address: 127.0.0.1, port: 1}}\n\
@@ -19,6 +22,19 @@ fn book(endpoint: &Endpoint, steps: &str) -> BookTest {
         .chapter("a", steps)
         .home()
         .mode(Mode::Converge)
+}
+
+/// Machines that are reached so.
+pub(crate) struct Given(pub(crate) SshSettings);
+
+impl Reach for Given {
+    fn ssh(&self, _: u32) -> ReachFuture<'_, Result<SshSettings, String>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+
+    fn guests(&self, _: u32) -> ReachFuture<'_, Option<Arc<dyn Guests>>> {
+        Box::pin(std::future::ready(None))
+    }
 }
 
 #[test]

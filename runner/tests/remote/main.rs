@@ -16,3 +16,4 @@ mod failures;
 mod files;
 mod scripts;
 mod sharing;
+mod system;

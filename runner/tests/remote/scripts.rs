@@ -127,22 +127,8 @@ async fn hostile_values_arrive_as_they_are() {
 
 /// A `pct` that does what the real one does with its arguments, for a container that is this machine.
 fn with_pct(endpoint: &Endpoint) -> Way {
-    let text = "#!/bin/sh\n[ \"$1\" = exec ] && [ \"$2\" = 104 ] && [ \"$3\" = -- ] || { echo \"container '$2' not running!\" >&2; exit 255; }\nshift 3\ncd /\nexec \"$@\"\n";
-    let directory = endpoint.server().directory.path().join("bin");
-    std::fs::create_dir_all(&directory).expect("a directory");
-    let path = directory.join("pct");
-    std::fs::write(&path, text).expect("a program");
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a program");
-    // The login's PATH is the server's to set.
-    let config = endpoint.server().directory.path().join("sshd_config");
-    let mut settings = std::fs::read_to_string(&config).expect("a configuration");
-    settings.push_str(&format!(
-        "SetEnv PATH={}:/usr/sbin:/usr/bin:/sbin:/bin\n",
-        directory.display()
-    ));
-    std::fs::write(&config, settings).expect("a configuration");
-    endpoint.server().reload();
+    let text = "[ \"$1\" = exec ] && [ \"$2\" = 104 ] && [ \"$3\" = -- ] || { echo \"container '$2' not running!\" >&2; exit 255; }\nshift 3\ncd /\nexec \"$@\"";
+    endpoint.server().programs(&[("pct", text.to_owned())]);
     Way::Pct {
         node: Login::new(&endpoint.host),
         vmid: 104,

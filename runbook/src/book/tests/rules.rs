@@ -569,10 +569,7 @@ fn references() {
     );
     check(
         "```runbook\nid: a\nbash: echo\nundo: {reboot: {}}\n```",
-        &[
-            "missing-target 6:7 `reboot` does not say where it runs (add `on:` beside it)",
-            "not-available 6:16 `reboot` is not available in this version (take the step out, or make its fence one that is only shown)",
-        ],
+        &["missing-target 6:7 `reboot` does not say where it runs (add `on:` beside it)"],
     );
 }
 
