@@ -17,7 +17,7 @@ const NOT_FOUND: i32 = 127;
 /// How long another package manager's lock is waited for; the step's time ends it before.
 const LOCK_SECONDS_MAX: u32 = 3600;
 /// Beside the login's own, where programs are that only we run.
-const PATH: &str = "PATH=\"$PATH:/usr/lib/lab/records\"";
+const PATH: &str = "PATH=\"$PATH:/usr/libexec/lab-records\"";
 
 /// What is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
