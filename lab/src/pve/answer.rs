@@ -87,12 +87,12 @@ impl<T: Into<Value>> From<T> for Reply {
 
 impl Reply {
     /// `{"data":null}`.
-    pub fn null() -> Self {
+    pub(crate) fn null() -> Self {
         Self::default()
     }
 
     /// A page of a list, with how long the whole is.
-    pub fn page(data: Vec<Value>, total: usize) -> Self {
+    pub(crate) fn page(data: Vec<Value>, total: usize) -> Self {
         let mut beside = Map::new();
         beside.insert("total".into(), total.into());
         Self {

@@ -89,6 +89,10 @@ pub trait Hooks: Send + Sync {
     fn volume_removed(&self, _volid: &str) -> HookFuture<'_, ()> {
         Box::pin(async {})
     }
+    /// A file of the lab's own network; `None` where the lab does not serve that URL.
+    fn download(&self, _url: &str) -> HookFuture<'_, Option<std::io::Result<Vec<u8>>>> {
+        Box::pin(async { None })
+    }
     /// Runs a program in a guest; `None` where there is nothing that could run it.
     fn agent_exec(
         &self,

@@ -3,7 +3,11 @@
 mod access;
 mod acl;
 mod cluster;
+mod content;
+mod download;
 mod nodes;
+mod pools;
+mod storages;
 mod tasks;
 mod users;
 
@@ -34,7 +38,11 @@ const FAMILIES: &[&[Route]] = &[
     access::ROUTES,
     acl::ROUTES,
     cluster::ROUTES,
+    content::ROUTES,
+    download::ROUTES,
     nodes::ROUTES,
+    pools::ROUTES,
+    storages::ROUTES,
     tasks::ROUTES,
     users::ROUTES,
 ];

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) replication: BTreeMap<String, Config>,
     /// `datacenter.cfg`.
     pub(crate) options: Config,
+    /// File names of appliances that can be downloaded.
+    pub(crate) appliances: Vec<String>,
     /// The next process number and clock tick of tasks.
     pub(crate) ticks: u64,
 }

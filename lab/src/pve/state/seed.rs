@@ -29,6 +29,7 @@ pub(crate) fn seed(fixture: &Fixture, now: i64) -> State {
         state.cluster_name = Some("lab".into());
     }
     let first = state.nodes[0].name.clone();
+    state.appliances = fixture.appliances.clone();
     state.storages = storages(fixture);
     for template in &fixture.templates {
         let size = match template {
