@@ -52,6 +52,8 @@ pub struct Said {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+    /// Whether standard output is all there was.
+    pub is_whole: bool,
 }
 
 impl Shell {
@@ -112,6 +114,7 @@ impl Shell {
             End::Cancelled => Err(Ended::Aborted),
             End::Itself => Ok(Said {
                 code: code.unwrap_or(255),
+                is_whole: output.stdout.is_whole(),
                 stdout: output.stdout.text().into_owned(),
                 stderr: output.stderr.text().into_owned(),
             }),

@@ -8,8 +8,9 @@ use runbook::read::Args;
 use super::background::Started;
 use super::context::Cx;
 use super::job::{Job, left};
-use super::judge::ended;
 use super::outcome::Outcome;
+use super::probe;
+use crate::action::shell::{Place, Shell};
 use crate::action::{Ended, Report, elsewhere, reboot};
 use crate::process::Record;
 use crate::reach::Machine;
@@ -67,12 +68,21 @@ impl Job<'_> {
             return Ok(reboot::run(remote, is_container, time, &cx.cancel).await);
         }
         let args = self.rendered(cx)?;
-        let _args = Args::new(self.action, &args).map_err(|error| cx.read(&error))?;
-        Err(ended(Report::failed(format!(
-            "`{}` is not available on `{}`",
-            self.action.name,
-            machine.remote.name()
-        ))))
+        let args = Args::new(self.action, &args).map_err(|error| cx.read(&error))?;
+        if !probe::is_probe(self.action.name) {
+            let (action, name) = (self.action.name, machine.remote.name());
+            return Ok(Report::failed(format!(
+                "`{action}` is not available on {name}"
+            )));
+        }
+        let shell = Shell {
+            place: Place::There(machine.remote),
+            deadline: Instant::now() + time,
+            limit: cx.timing.timeout,
+            cancel: cx.cancel.clone(),
+            lab: cx.is_lab(),
+        };
+        probe::perform_there(cx, self, &args, &shell).await
     }
 
     /// Starts a script that stays up on another machine.

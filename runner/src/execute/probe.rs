@@ -1,19 +1,21 @@
-//! Probes from this machine: `http`, `tcp`, `dns`, `tls`. From a step's keys to a request, from an answer to its fields.
+//! Probes: `http`, `tcp`, `dns`, `tls`. From a step's keys to a request, from an answer to its fields; on another machine by
+//! the programs that it has.
 //!
 //! In the lab a probe of an inventory machine never leaves for the real one.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use runbook::read::Args;
 use runbook::result::Fields;
 use serde_json::{Map, Value};
 
 use super::context::Cx;
+use super::job::Job;
 use super::outcome::Outcome;
+use crate::action::shell::Shell;
 use crate::action::{Ended, Failure, Report};
-use crate::local::Place;
-use crate::probe::{Certificate, ProbeError, dns, http, tcp, tls};
+use crate::probe::{Certificate, ProbeError, dns, http, tcp, tls, tools};
 
 type Read<T> = Result<T, Box<Outcome>>;
 
@@ -31,6 +33,9 @@ enum Question {
 ///
 /// A value that is not what its key wants.
 pub(super) async fn perform(cx: &Cx, name: &str, args: &Args<'_>, left: Duration) -> Read<Report> {
+    if !is_probe(name) {
+        return Ok(Report::failed(format!("`{name}` is not available")));
+    }
     let place = match cx.place() {
         Ok(place) => place,
         Err(error) => {
@@ -39,21 +44,7 @@ pub(super) async fn perform(cx: &Cx, name: &str, args: &Args<'_>, left: Duration
             )))));
         }
     };
-    let question = match name {
-        "http" => Question::Http(Box::new(http_request(cx, args, &place)?)),
-        "tcp" => Question::Tcp(tcp::Request {
-            host: text(cx, args, "host")?,
-            port: port(cx, args, None)?,
-        }),
-        "dns" => Question::Dns(dns_request(cx, args)?),
-        "tls" => Question::Tls(tls::Request {
-            host: text(cx, args, "host")?,
-            port: port(cx, args, Some(443))?,
-            server_name: opt(cx, args, "server-name")?,
-            ca: ca(cx, args, &place)?,
-        }),
-        other => return Ok(Report::failed(format!("`{other}` is not available"))),
-    };
+    let question = Question::read(cx, name, args, &place.directory)?;
     let command = question.summary();
     if cx.is_lab()
         && let Some(name) = question
@@ -72,7 +63,116 @@ pub(super) async fn perform(cx: &Cx, name: &str, args: &Args<'_>, left: Duration
     Ok(report.command(command))
 }
 
+/// Whether an action is a probe.
+pub(super) fn is_probe(name: &str) -> bool {
+    matches!(name, "http" | "tcp" | "dns" | "tls")
+}
+
+/// Asks from another machine, by the programs that it has.
+///
+/// # Errors
+///
+/// A value that is not what its key wants.
+pub(super) async fn perform_there(
+    cx: &Cx,
+    job: &Job<'_>,
+    args: &Args<'_>,
+    shell: &Shell,
+) -> Read<Report> {
+    let question = Question::read(cx, job.action.name, args, Path::new(""))?;
+    let named = job.expect.iter().map(|expectation| &expectation.field);
+    let named = named.chain(job.capture.iter().map(|capture| &capture.field));
+    let certificate = named.into_iter().any(|field| field == "certificate");
+    let mut report = question.ask_there(shell).await;
+    if let Question::Http(request) = &question
+        && certificate
+        && report.end == Ended::Done
+        && let Some(request) = tls_of(request)
+    {
+        let other = Question::Tls(request).ask_there(shell).await;
+        if let Some(found) = other.fields.get("certificate") {
+            report.fields.set("certificate", found.clone());
+        }
+    }
+    Ok(report.command(format!("{}, from {}", question.summary(), shell.name())))
+}
+
+/// Whose certificate an HTTP request sees.
+fn tls_of(request: &http::Request) -> Option<tls::Request> {
+    let url = reqwest::Url::parse(&request.url).ok()?;
+    (url.scheme() == "https").then_some(())?;
+    Some(tls::Request {
+        host: url.host_str()?.to_owned(),
+        port: url.port_or_known_default()?,
+        server_name: None,
+        ca: request.ca.clone(),
+    })
+}
+
 impl Question {
+    fn read(cx: &Cx, name: &str, args: &Args<'_>, directory: &Path) -> Read<Self> {
+        Ok(match name {
+            "http" => Self::Http(Box::new(http_request(cx, args, directory)?)),
+            "tcp" => Self::Tcp(tcp::Request {
+                host: text(cx, args, "host")?,
+                port: port(cx, args, None)?,
+            }),
+            "dns" => Self::Dns(dns_request(cx, args)?),
+            _ => Self::Tls(tls::Request {
+                host: text(cx, args, "host")?,
+                port: port(cx, args, Some(443))?,
+                server_name: opt(cx, args, "server-name")?,
+                ca: ca(cx, args, directory)?,
+            }),
+        })
+    }
+
+    /// The same question for the programs of another machine.
+    fn for_tools(&self) -> tools::Question<'_> {
+        match self {
+            Self::Http(request) => tools::Question::Http(request),
+            Self::Tcp(request) => tools::Question::Tcp(request),
+            Self::Dns(request) => tools::Question::Dns(request),
+            Self::Tls(request) => tools::Question::Tls(request),
+        }
+    }
+
+    async fn ask_there(&self, shell: &Shell) -> Report {
+        let time = shell.deadline.saturating_duration_since(Instant::now());
+        let question = self.for_tools();
+        let commands = match question.commands(time) {
+            Ok(commands) => commands,
+            Err(error) => return failed(&error),
+        };
+        let env: Vec<(&str, &str)> = commands
+            .env
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let said = match shell.ask(&commands.text, &env).await {
+            Ok(said) => said,
+            Err(end) => return Report::of(end),
+        };
+        let printed = tools::Printed {
+            code: said.code,
+            stdout: &said.stdout,
+            stderr: &said.stderr,
+            is_whole: said.is_whole,
+        };
+        let Some((tool, answer)) = question.read(printed, time) else {
+            return Report::failed(format!("no probe on {}", shell.name()));
+        };
+        let (report, remark) = match answer {
+            Ok(answer) => there(answer),
+            Err(error) => (failed(&error), None),
+        };
+        let remark = remark.map(|remark| format!("; {remark}"));
+        Report {
+            note: Some(format!("asked by `{tool}`{}", remark.unwrap_or_default())),
+            ..report
+        }
+    }
+
     /// What people read.
     fn summary(&self) -> String {
         match self {
@@ -148,6 +248,44 @@ impl Question {
     }
 }
 
+/// The report of an answer from another machine, and a remark.
+fn there(answer: tools::Answer) -> (Report, Option<String>) {
+    let mut fields = Fields::new();
+    match answer {
+        tools::Answer::Http {
+            status,
+            header,
+            body,
+            is_cut,
+        } => {
+            let answer = http::Answer {
+                status,
+                header: header.into_iter().collect(),
+                body,
+                is_cut,
+                certificate: None,
+                url: String::new(),
+                duration: 0.0,
+            };
+            (http_answer(answer), None)
+        }
+        tools::Answer::Tcp(open) => {
+            fields.set("open", open.is_ok());
+            (done(fields), open.err())
+        }
+        tools::Answer::Dns { answer, status } => {
+            fields.set("answer", answer);
+            fields.set("status", status);
+            (done(fields), None)
+        }
+        tools::Answer::Tls(found, untrusted) => {
+            fields.set("certificate", certificate(&found));
+            let remark = untrusted.map(|reason| format!("not trusted: {reason}"));
+            (done(fields), remark)
+        }
+    }
+}
+
 fn done(fields: Fields) -> Report {
     Report {
         fields,
@@ -195,7 +333,7 @@ fn failed(error: &ProbeError) -> Report {
     }))
 }
 
-fn http_request(cx: &Cx, args: &Args<'_>, place: &Place) -> Read<http::Request> {
+fn http_request(cx: &Cx, args: &Args<'_>, directory: &Path) -> Read<http::Request> {
     let read = |error| cx.read(&error);
     let body = if let Some(json) = args.any("json") {
         http::Body::Json(json)
@@ -211,7 +349,7 @@ fn http_request(cx: &Cx, args: &Args<'_>, place: &Place) -> Read<http::Request> 
         query: args.map("query").map_err(read)?,
         body,
         insecure: args.bool("insecure", false).map_err(read)?,
-        ca: ca(cx, args, place)?,
+        ca: ca(cx, args, directory)?,
         follow: args.bool("follow", false).map_err(read)?,
         resolve: args.map("resolve").map_err(read)?,
     })
@@ -246,8 +384,8 @@ fn port(cx: &Cx, args: &Args<'_>, default: Option<u16>) -> Read<u16> {
 }
 
 /// Relative to where scripts start, so that what a step made can be used.
-fn ca(cx: &Cx, args: &Args<'_>, place: &Place) -> Read<Option<PathBuf>> {
-    Ok(opt(cx, args, "ca")?.map(|ca| place.path(&ca)))
+fn ca(cx: &Cx, args: &Args<'_>, directory: &Path) -> Read<Option<PathBuf>> {
+    Ok(opt(cx, args, "ca")?.map(|ca| directory.join(ca)))
 }
 
 /// A host without its port.

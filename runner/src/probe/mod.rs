@@ -8,6 +8,7 @@ pub mod dns;
 pub mod http;
 pub mod tcp;
 pub mod tls;
+pub mod tools;
 mod trust;
 
 use std::error::Error;

@@ -216,3 +216,38 @@ fn a_server_there_stays_up_for_the_guide_and_not_longer() {
     let pid = fs::read_to_string(folder.path().join("pid")).expect("a number");
     assert!(!std::path::Path::new(&format!("/proc/{}", pid.trim())).exists());
 }
+
+#[test]
+fn probes_are_asked_from_where_they_are_told_by_what_is_there() {
+    let Some(endpoint) = own_endpoint() else {
+        return;
+    };
+    let port = endpoint.server().port;
+    let steps = [
+        step(&format!(
+            "id: open\non: host/nas\ntcp: {{host: 127.0.0.1, port: {port}}}"
+        )),
+        step("id: closed\non: host/nas\nneeds: []\ntcp: {host: 127.0.0.1, port: 1}"),
+        step(
+            "id: not-open\non: host/nas\nneeds: []\ntcp: {host: 127.0.0.1, port: 1}\nexpect: {open: false}",
+        ),
+        step(
+            "id: http\non: host/nas\nneeds: []\nhttp: {url: 'http://127.0.0.1:1/', headers: {X-Token: s3cret}}",
+        ),
+    ];
+    let ran = book(&endpoint, &steps.concat()).run();
+    assert_eq!(
+        ran.states(),
+        [
+            "open passed",
+            "closed failed",
+            "not-open passed",
+            "http failed"
+        ]
+    );
+    assert_eq!(ran.step("open").note.as_deref(), Some("asked by `bash`"));
+    let why = ran.why("closed");
+    assert!(why.contains("open: expected true, got false"), "{why}");
+    let note = ran.step("not-open").note.clone().unwrap_or_default();
+    assert!(note.contains("refused"), "{note}");
+}
