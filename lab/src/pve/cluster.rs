@@ -42,6 +42,8 @@ pub struct Cluster {
 pub struct Caller {
     /// `user@realm`, or `user@realm!token`; none where no login is needed.
     authid: Option<String>,
+    /// The high-availability manager: what it starts and stops is not handed back to it.
+    manager: bool,
 }
 
 /// One call inside an endpoint: who, with what, where.
@@ -57,6 +59,7 @@ impl Caller {
     pub fn root() -> Self {
         Self {
             authid: Some(ROOT.to_owned()),
+            manager: false,
         }
     }
 
@@ -64,12 +67,29 @@ impl Caller {
     pub fn named(authid: impl Into<String>) -> Self {
         Self {
             authid: Some(authid.into()),
+            manager: false,
         }
+    }
+
+    /// The high-availability manager.
+    pub(crate) fn manager() -> Self {
+        Self {
+            authid: Some(ROOT.to_owned()),
+            manager: true,
+        }
+    }
+
+    /// Whether the high-availability manager calls.
+    pub(crate) fn is_manager(&self) -> bool {
+        self.manager
     }
 
     /// Nobody.
     pub fn nobody() -> Self {
-        Self { authid: None }
+        Self {
+            authid: None,
+            manager: false,
+        }
     }
 
     /// The name with its token; empty for nobody.

@@ -17,6 +17,7 @@ const NEXT_ID_LOWEST: u32 = 100;
 const NEXT_ID_HIGHEST: u32 = 1_000_000;
 
 pub(super) const ROUTES: &[Route] = &[
+    ("GET", "/", Act::Now(root_index)),
     ("GET", "/version", Act::Now(version)),
     ("GET", "/nodes/{node}/version", Act::Now(version)),
     ("GET", "/cluster", Act::Now(cluster_index)),
@@ -27,6 +28,13 @@ pub(super) const ROUTES: &[Route] = &[
     ("GET", "/cluster/options", Act::Now(options)),
     ("PUT", "/cluster/options", Act::Now(set_options)),
 ];
+
+fn root_index(_: &Call, _: &mut State) -> Outcome {
+    index(
+        "subdir",
+        &["version", "cluster", "nodes", "storage", "access", "pools"],
+    )
+}
 
 fn version(_: &Call, _: &mut State) -> Outcome {
     Ok(json!({"version": VERSION, "release": RELEASE, "repoid": REPOID}).into())
@@ -96,6 +104,7 @@ fn resources(call: &Call, state: &mut State) -> Outcome {
     let wanted = |kind: &str| only.as_deref().is_none_or(|only| only == kind);
     let mut rows = Vec::new();
     let now = call.cluster.now();
+    let measured = now - call.cluster.since >= STATS_SECONDS;
     if only.is_none() {
         for (name, _) in state
             .access
@@ -112,7 +121,7 @@ fn resources(call: &Call, state: &mut State) -> Outcome {
             .values()
             .filter(|guest| call.may(state, &format!("/vms/{}", guest.vmid), &["VM.Audit"]))
         {
-            rows.push(guest_row(state, guest, now));
+            rows.push(guest_row(state, guest, now, true));
         }
     }
     if wanted("node") {
@@ -135,17 +144,25 @@ fn resources(call: &Call, state: &mut State) -> Outcome {
                     &path,
                     &["Datastore.Audit", "Datastore.AllocateSpace"],
                 ) {
-                    let used: u64 = state
-                        .volumes
-                        .iter()
-                        .filter(|v| v.storage() == storage.id)
-                        .map(|v| v.used)
-                        .sum();
-                    rows.push(json!({
-                        "id": format!("storage/{}/{}", node.name, storage.id), "type": "storage", "node": node.name,
-                        "storage": storage.id, "status": "available", "shared": u8::from(storage.shared),
-                        "plugintype": storage.kind, "content": storage.content.join(","), "disk": used, "maxdisk": storage.size,
-                    }));
+                    let mut row = object([
+                        ("id", format!("storage/{}/{}", node.name, storage.id).into()),
+                        ("type", "storage".into()),
+                        ("node", node.name.clone().into()),
+                        ("storage", storage.id.clone().into()),
+                        (
+                            "status",
+                            if measured { "available" } else { "unknown" }.into(),
+                        ),
+                        ("shared", u8::from(storage.shared).into()),
+                        ("plugintype", storage.kind.clone().into()),
+                        ("content", storage.content.join(",").into()),
+                    ]);
+                    if measured {
+                        let (used, _) = super::storages::space(state, &node.name, storage);
+                        row.insert("disk".into(), used.into());
+                        row.insert("maxdisk".into(), storage.size.into());
+                    }
+                    rows.push(Value::Object(row));
                 }
             }
         }
@@ -167,12 +184,28 @@ fn resources(call: &Call, state: &mut State) -> Outcome {
     Ok(rows.into())
 }
 
-/// A guest as the resource lists show it.
-pub(crate) fn guest_row(state: &State, guest: &Guest, now: i64) -> Value {
+/// How often a real cluster's nodes tell each other their figures: what is younger shows as `unknown`.
+pub(crate) const STATS_SECONDS: i64 = 10;
+
+/// A guest as the resource lists show it: its place alone until the first figures are there.
+pub(crate) fn guest_row(state: &State, guest: &Guest, now: i64, with_pool: bool) -> Value {
     let kind = match guest.kind {
         GuestKind::Lxc => "lxc",
         GuestKind::Qemu => "qemu",
     };
+    if now - guest.created < STATS_SECONDS {
+        let mut row = object([
+            ("id", format!("{kind}/{}", guest.vmid).into()),
+            ("type", kind.into()),
+            ("status", "unknown".into()),
+        ]);
+        row.insert("node".into(), guest.node.clone().into());
+        row.insert("vmid".into(), guest.vmid.into());
+        if let Some(pool) = state.pool_of(guest.vmid).filter(|_| with_pool) {
+            row.insert("pool".into(), pool.into());
+        }
+        return Value::Object(row);
+    }
     let mut row = object([
         ("id", format!("{kind}/{}", guest.vmid).into()),
         ("type", kind.into()),

@@ -2,11 +2,18 @@
 
 mod access;
 mod acl;
+mod backup;
 mod cluster;
 mod content;
 mod download;
+mod firewall;
+mod firewall_lists;
+mod ha;
+mod mapping;
+mod network;
 mod nodes;
 mod pools;
+mod replication;
 mod storages;
 mod tasks;
 mod users;
@@ -37,11 +44,18 @@ pub(crate) type Route = (&'static str, &'static str, Act);
 const FAMILIES: &[&[Route]] = &[
     access::ROUTES,
     acl::ROUTES,
+    backup::ROUTES,
     cluster::ROUTES,
     content::ROUTES,
     download::ROUTES,
+    firewall::ROUTES,
+    firewall_lists::ROUTES,
+    ha::ROUTES,
+    mapping::ROUTES,
+    network::ROUTES,
     nodes::ROUTES,
     pools::ROUTES,
+    replication::ROUTES,
     storages::ROUTES,
     tasks::ROUTES,
     users::ROUTES,

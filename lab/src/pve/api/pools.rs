@@ -66,7 +66,7 @@ fn data(call: &Call, state: &State, pool: &Pool) -> Map<String, Value> {
         } else {
             "qemu"
         }) {
-            members.push(guest_row(state, guest, now));
+            members.push(guest_row(state, guest, now, false));
         }
     }
     if wanted("storage") {

@@ -243,7 +243,7 @@ fn storage_index(call: &Call, state: &mut State) -> Outcome {
 }
 
 /// Use and room of a storage on a node.
-fn space(state: &State, node: &str, storage: &Storage) -> (u64, u64) {
+pub(super) fn space(state: &State, node: &str, storage: &Storage) -> (u64, u64) {
     let volumes = state
         .volumes
         .iter()

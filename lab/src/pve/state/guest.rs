@@ -22,6 +22,8 @@ pub(crate) struct Guest {
     /// Oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) status: Status,
+    /// When it was made: its figures show later. 0 for long ago.
+    pub(crate) created: i64,
 }
 
 /// A pending change.
@@ -65,6 +67,7 @@ impl Guest {
             pending,
             snapshots,
             status: Status::Stopped,
+            created: 0,
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) backup_jobs: BTreeMap<String, Config>,
     pub(crate) ha_resources: BTreeMap<String, Config>,
     pub(crate) ha_rules: BTreeMap<String, Config>,
+    /// Firewalls: `cluster`, `node/pve1`, `vm/130`, `group/web`.
+    pub(crate) firewalls: BTreeMap<String, Firewall>,
     pub(crate) replication: BTreeMap<String, Config>,
     /// `datacenter.cfg`.
     pub(crate) options: Config,
@@ -45,6 +47,24 @@ pub(crate) struct State {
     pub(crate) appliances: Vec<String>,
     /// The next process number and clock tick of tasks.
     pub(crate) ticks: u64,
+}
+
+/// A firewall's configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Firewall {
+    pub(crate) options: Config,
+    /// In their order; the position is the place.
+    pub(crate) rules: Vec<Config>,
+    pub(crate) aliases: BTreeMap<String, Config>,
+    pub(crate) ipsets: BTreeMap<String, IpSet>,
+    pub(crate) comment: Option<String>,
+}
+
+/// A set of addresses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IpSet {
+    pub(crate) comment: Option<String>,
+    pub(crate) entries: BTreeMap<String, Config>,
 }
 
 impl State {

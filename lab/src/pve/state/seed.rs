@@ -147,6 +147,20 @@ fn iface(bridge: &Bridge) -> Iface {
         .filter(|ports| ports != "none")
         .unwrap_or_default();
     keys.insert("bridge_ports".into(), ports.into());
+    let method = if bridge.cidr.is_some() {
+        "static"
+    } else {
+        "manual"
+    };
+    for (key, value) in [
+        ("bridge_stp", "off"),
+        ("bridge_fd", "0"),
+        ("method", method),
+        ("method6", "manual"),
+    ] {
+        keys.insert(key.into(), value.into());
+    }
+    keys.insert("families".into(), vec!["inet"].into());
     Iface {
         name: bridge.iface.clone(),
         keys,
