@@ -24,7 +24,10 @@ use super::page::Page;
 use super::values;
 
 /// What makes a line an HTML block that ends with the line.
-const LINE: &str = "<!---->";
+pub(super) const LINE: &str = "<!---->";
+
+/// How much is kept for a usual card at once.
+const KEPT_BYTES: usize = 768;
 
 /// A fence of a step in the text.
 struct Block<'a> {
@@ -102,8 +105,9 @@ pub(super) fn render(
         let at = below_title(text, start);
         let mut put = String::with_capacity(2_048 + 96 * blocks.len());
         put.push_str(&on_new_line(text, at, assets));
-        put.push_str(LINE);
-        head::head(&mut put, guide, view, &vars, page);
+        line(&mut put, page, |put| {
+            head::head(put, guide, view, &vars, page);
+        });
         put.push('\n');
         edits.push(Edit {
             range: at..at,
@@ -117,9 +121,10 @@ pub(super) fn render(
             });
         }
     }
-    edits.extend(drawn.figures.into_iter().map(|(range, html)| Edit {
-        range,
-        text: format!("{LINE}{html}"),
+    edits.extend(drawn.figures.into_iter().map(|(range, html)| {
+        let mut text = String::new();
+        line(&mut text, page, |text| text.push_str(&html));
+        Edit { range, text }
     }));
     edits.sort_by_key(|edit| edit.range.start);
     Chapter {
@@ -237,8 +242,7 @@ fn card(
         places,
     };
     let mut out = String::with_capacity(1_024 + body.len());
-    out.push_str(LINE);
-    card.open(&mut out, page);
+    line(&mut out, page, |out| card.open(out, page));
     let language = language(block.step.form);
     let _ = write!(out, "\n{prefix}{markers}{language}\n");
     for line in body.lines() {
@@ -249,9 +253,24 @@ fn card(
         };
         let _ = writeln!(out, "{before}{line}");
     }
-    let _ = write!(out, "{prefix}{markers}\n{prefix}{LINE}");
-    card.close(&mut out, page);
+    let _ = write!(out, "{prefix}{markers}\n{prefix}");
+    line(&mut out, page, |out| card.close(out, page));
     out
+}
+
+/// Appends HTML as a line that is an HTML block of its own: itself, or the mark that stands for it.
+fn line(out: &mut String, page: &Page<'_>, html: impl FnOnce(&mut String)) {
+    let put = |out: &mut String| {
+        out.push_str(LINE);
+        html(out);
+    };
+    let Some(kept) = page.kept else {
+        return put(out);
+    };
+    // With the line's beginning too: both ways make the same page.
+    let mut own = String::with_capacity(KEPT_BYTES);
+    put(&mut own);
+    kept.keep(out, own);
 }
 
 /// What each line after the first must begin with: the blanks and `>` of the lists and quotes around the fence.

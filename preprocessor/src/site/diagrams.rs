@@ -69,6 +69,7 @@ pub fn check(book: &Book) -> Vec<Diagnostic> {
         root: "",
         now: jiff::Timestamp::UNIX_EPOCH,
         runs: &runs,
+        kept: None,
     };
     let mut findings = Vec::new();
     let guides = book

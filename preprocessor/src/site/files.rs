@@ -1,10 +1,10 @@
 //! The files beside the pages: what mdBook does not write. Only `runbook build` calls this, after mdBook has finished.
 //!
 //! `status.json`, `history.jsonl`, a badge per guide, the feed of changes, `llms.txt`, the journals and JUnit reports of runs, and the
-//! style and script of pages that link them.
+//! style and script of pages that link them; and what `kept` has kept for the pages themselves.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use runbook::status::GuideView;
@@ -39,6 +39,21 @@ pub enum FilesError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A page that mdBook wrote cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// mdBook did not write a page.
+    #[error("mdbook did not write `{}`", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// A template of ours is wrong.
     #[error(transparent)]
@@ -76,7 +91,9 @@ impl Site {
         for (name, text) in assets::linked() {
             write(dest, name, text.as_bytes())?;
         }
-        print_page(dest)?;
+        if let Some(kept) = &self.kept {
+            kept.fill(dest)?;
+        }
         let drawn = std::mem::take(&mut *self.drawn());
         for (name, svg) in drawn {
             write(dest, &name, svg.as_bytes())?;
@@ -173,29 +190,33 @@ fn now(site: &Site) -> String {
     format!("{}Z", now.get(..19).unwrap_or(&now))
 }
 
-/// The page of the whole book stands at the root, with the chapters' links as each chapter has them: mdBook follows those of `a`
-/// and `img`, not those to the style and the script.
-fn print_page(dest: &Path) -> Result<(), FilesError> {
-    let path = dest.join("print.html");
-    let mut text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        // `[output.html.print] enable = false`.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(FilesError::Write { path, source }),
-    };
-    for (name, _) in assets::linked() {
-        let above = format!("../{name}");
-        while text.contains(&above) {
-            text = text.replace(&above, name);
-        }
-    }
-    write(dest, "print.html", text.as_bytes())
-}
-
 fn write(dest: &Path, name: &str, bytes: &[u8]) -> Result<(), FilesError> {
     let path = dest.join(name);
     make_folder(&path)?;
     fs::write(&path, bytes).map_err(|source| FilesError::Write { path, source })
+}
+
+/// Writes over a file that is there: cheaper than to empty it first.
+pub(super) fn rewrite(dest: &Path, name: &str, bytes: &[u8]) -> Result<(), FilesError> {
+    let path = dest.join(name);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.set_len(bytes.len() as u64)
+        });
+    written.map_err(|source| FilesError::Write { path, source })
+}
+
+/// The text of a file of the site; `None` when there is none.
+pub(super) fn read(dest: &Path, name: &str) -> Result<Option<String>, FilesError> {
+    let path = dest.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FilesError::Read { path, source }),
+    }
 }
 
 fn make_folder(path: &Path) -> Result<(), FilesError> {

@@ -13,6 +13,7 @@ mod files;
 mod guides;
 mod head;
 mod html;
+mod kept;
 mod output;
 mod page;
 mod run;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value};
 pub use self::chapter::Chapter;
 pub use self::diagrams::check as check_diagrams;
 pub use self::files::{FilesError, Junit};
+use self::kept::Kept;
 use self::page::Page;
 pub use self::templates::TemplateError;
 use crate::assets::Carrier;
@@ -62,6 +64,8 @@ pub struct Site {
     drawn: Mutex<BTreeMap<String, String>>,
     /// Whether files are written beside the pages, so that pages may lead to them.
     with_files: bool,
+    /// What mdBook does not read, where files are written beside the pages.
+    kept: Option<Kept>,
 }
 
 impl Site {
@@ -91,6 +95,7 @@ impl Site {
             renderer: diagram::Renderer::new(),
             drawn: Mutex::default(),
             with_files: true,
+            kept: Some(Kept::new()),
             book,
             recorded,
             view,
@@ -104,6 +109,7 @@ impl Site {
     #[must_use]
     pub fn without_files(mut self) -> Self {
         self.with_files = false;
+        self.kept = None;
         self
     }
 
@@ -132,6 +138,25 @@ impl Site {
             root,
             now: self.now,
             runs: &self.run_pages,
+            kept: None,
+        }
+    }
+
+    /// A page of our own with what it shows kept from mdBook.
+    fn own_page(&self, path: &str, title: &str, assets: &str, part: &str) -> String {
+        match &self.kept {
+            Some(kept) => {
+                let page = kept.page(path);
+                let text = [
+                    title,
+                    &page.keep_assets(assets),
+                    "\n",
+                    &page.keep_part(part),
+                ]
+                .concat();
+                kept.add(page, text)
+            }
+            None => [title, assets, part].concat(),
         }
     }
 
@@ -158,16 +183,20 @@ impl Site {
             return Chapter::default();
         };
         let root = html::to_root(page);
-        let assets = carrier.lines(&root);
-        chapter::render(
-            self,
-            text,
-            guide,
-            view,
-            &self.page(&root),
-            &assets,
-            markdown,
-        )
+        let kept = self.kept.as_ref().map(|kept| kept.page(page));
+        let mut assets = carrier.lines(&root);
+        if let Some(kept) = &kept {
+            assets = kept.keep_assets(&assets);
+        }
+        let here = Page {
+            kept: kept.as_ref(),
+            ..self.page(&root)
+        };
+        let mut chapter = chapter::render(self, text, guide, view, &here, &assets, markdown);
+        if let (Some(kept), Some(page)) = (&self.kept, kept) {
+            chapter.text = chapter.text.map(|text| kept.add(page, text));
+        }
+        chapter
     }
 
     /// A chapter's name with its guide's sign; `None` of a chapter without steps.

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use super::kept::KeptPage;
+
 /// What is made stands on this page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page<'a> {
@@ -13,6 +15,8 @@ pub(super) struct Page<'a> {
     pub now: Timestamp,
     /// The runs that have a page.
     pub runs: &'a HashSet<String>,
+    /// What keeps its HTML from mdBook.
+    pub kept: Option<&'a KeptPage>,
 }
 
 impl Page<'_> {

@@ -150,9 +150,12 @@ pub(super) fn render(
         }),
     };
     let title = format!("# Run {}\n\n", day_and_time(&line.finished_at));
-    Ok(Some(format!(
-        "{title}{assets}{}",
-        part("run.html", &values)?
+    let part = part("run.html", &values)?;
+    Ok(Some(site.own_page(
+        &format!("runs/{run}.html"),
+        &title,
+        assets,
+        &part,
     )))
 }
 

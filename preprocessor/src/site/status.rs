@@ -94,10 +94,8 @@ pub(super) fn render(site: &Site, assets: &str) -> Result<String, TemplateError>
             .filter_map(|run| run_row(site, run, &page))
             .collect(),
     };
-    Ok(format!(
-        "# Status\n\n{assets}{}",
-        part("status.html", &values)?
-    ))
+    let part = part("status.html", &values)?;
+    Ok(site.own_page("status.html", "# Status\n\n", assets, &part))
 }
 
 /// `41 guides: 38 hold, 1 failed, 2 old`.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::support::{BookTest, RUN, between};
 
-const CHAPTER: &str = "# A guide\n\n## Run\n\n```bash runbook read\n#| id: one\n#| title: The first\necho one\n```\n\n\
+pub(crate) const CHAPTER: &str = "# A guide\n\n## Run\n\n```bash runbook read\n#| id: one\n#| title: The first\necho one\n```\n\n\
 ```bash runbook read\n#| id: two\n#| expect: {stdout: {contains: two}}\necho 2\n```\n\n```bash runbook read\n#| id: three\n#| hidden: true\ntrue\n```\n\n\
 ```runbook\nid: hand\ntitle: Look at the lamp\nmanual:\n  prompt: |\n    Is it green?\n    Really?\nunless: test -e /tmp/green\n```\n\n\
 ```bash runbook disrupt\n#| id: gated\n#| gate: Is nobody in a call?\necho off\n```\n";
@@ -82,8 +82,8 @@ fn a_step_that_failed_says_what_differs_where_and_what_to_do() {
     let why = between(card, "<div class=\"rb-why\">", "<details>");
     for part in [
         "<b>stdout</b> expected",
-        "contains \"two\"",
-        "lacks \"two\" in 1 line: 2",
+        "contains &quot;two&quot;",
+        "lacks &quot;two&quot; in 1 line: 2",
         "src/a.md:11",
         "<b>hint:</b> write two",
         "failing since 4f2c1d0",
@@ -104,7 +104,7 @@ fn a_hidden_check_is_one_line_that_opens_by_itself_when_it_fails() {
     assert!(quiet.contains("<details class=\"rb-step\" id=\"run/three\""));
     let failed = json!({"id": "a#run/three", "state": "failed", "message": "exit 1"});
     let loud = book.ran(&[failed]).built().main("a.html");
-    assert!(loud.contains("<details open=\"\" class=\"rb-step\" id=\"run/three\""));
+    assert!(loud.contains("<details open class=\"rb-step\" id=\"run/three\""));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn values_of_the_book_stand_in_the_shown_script_and_their_places_are_told() {
         main.contains("data-vars=\"pool:7:6 the_port:14:2\""),
         "{main}"
     );
-    assert!(main.contains("<input name=\"the_port\" value=\"80\" readonly=\"\">"));
+    assert!(main.contains("<input name=\"the_port\" value=\"80\" readonly>"));
     assert!(!main.contains("vars:\n"), "front matter is not shown");
 }
 
@@ -156,7 +156,15 @@ fn both_ways_give_the_same_cards() {
         .chapter("b.md", "# B\n")
         .ran(&[passed("a#run/one"), failed]);
     let (built, external) = (book.built(), book.external());
-    let cards = |main: String| main[main.find("<div class=\"rb-head\"").unwrap()..].to_owned();
+    // What mdBook has read it writes again with a line for each block, and without what is only one way to write it.
+    let cards = |main: String| {
+        main[main.find("<div class=\"rb-head\"").unwrap()..]
+            .replace("=\"\"", "")
+            .replace(" />", "/>")
+            .replace("viewbox", "viewBox")
+            .replace("&quot;", "\"")
+            .replace('\n', "")
+    };
     assert_eq!(cards(built.main("a.html")), cards(external.main("a.html")));
     assert_eq!(built.main("b.html"), external.main("b.html"));
     assert!(

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::cards::CHAPTER;
 use super::support::{BookTest, RUN};
 
 fn book() -> BookTest {
@@ -143,4 +144,55 @@ fn badges_feed_and_llms_txt_are_well_formed() {
         ),
         "{llms}"
     );
+}
+
+#[test]
+fn the_page_of_the_whole_book_has_every_card_once_with_an_id_of_its_own() {
+    let book = BookTest::new()
+        .chapter("g/a.md", CHAPTER)
+        .chapter("g/b.md", CHAPTER);
+    let site = book.built();
+    let print = site.text("print.html");
+    assert!(!print.contains("<!--runbook-"), "a mark was left");
+    let ids: Vec<&str> = print
+        .split(" id=\"")
+        .skip(1)
+        .map(|rest| &rest[..rest.find('"').unwrap()])
+        .collect();
+    let mut once = ids.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(ids.len(), once.len(), "{ids:?}");
+    for guide in ["g/a", "g/b"] {
+        let card = format!("data-runbook-id=\"{guide}#");
+        let cards = site.text(&format!("{guide}.html")).matches(&card).count();
+        assert!(cards > 0);
+        assert_eq!(print.matches(&card).count(), cards);
+    }
+    let style = "<link rel=\"stylesheet\" href=\"runbook-";
+    assert_eq!(
+        print.matches(style).count(),
+        1,
+        "linked from where it stands"
+    );
+    assert!(!print.contains("href=\"../"));
+}
+
+#[test]
+fn the_search_finds_what_was_written_and_not_what_the_cards_say() {
+    let site = BookTest::new().chapter("a.md", "# A\n\n## Zebra\n\nA quagga.\n\n```bash runbook read\n#| id: one\n#| title: Okapi\necho giraffe\n```\n").built();
+    let index = std::fs::read_dir(site.folder())
+        .unwrap()
+        .flatten()
+        .find(|file| {
+            file.file_name()
+                .to_string_lossy()
+                .starts_with("searchindex")
+        })
+        .unwrap();
+    let index = std::fs::read_to_string(index.path()).unwrap();
+    for word in ["quagga", "giraff"] {
+        assert!(index.contains(word), "{word}");
+    }
+    assert!(!index.contains("local ·") && !index.contains("okapi"));
 }

@@ -148,6 +148,10 @@ pub(crate) struct SiteDir {
 }
 
 impl SiteDir {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn text(&self, path: &str) -> String {
         let path = self.folder.join(path);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
