@@ -1,0 +1,380 @@
+//! Why a call failed, told apart by what can be done about it.
+//!
+//! The server says it in three places: the body's `message` (8.3 and later), its `errors` per parameter, and the reason
+//! phrase of the status line, which is all that older servers send.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::request::Request;
+
+/// The most of an error's text that is kept, in characters.
+const TEXT_CHARS_MAX: usize = 2000;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// 401: not who one says, or no more.
+    #[error("the server does not accept the credentials: {0}")]
+    Unauthorized(String),
+    /// The account wants a second factor that was not given.
+    #[error("`{user}` has a second factor; a token needs none")]
+    SecondFactor {
+        /// The account.
+        user: String,
+    },
+    /// 403: the rights are missing.
+    #[error("not allowed: {message}")]
+    Forbidden {
+        /// What the server says.
+        message: String,
+        /// The object's path and the privileges of which one is needed, where the server says them.
+        needs: Option<(String, Vec<String>)>,
+    },
+    /// 400: parameters that are not accepted.
+    #[error("{}", parameters(.message, .errors))]
+    Parameters {
+        /// What the server says of the whole.
+        message: String,
+        /// What it says of each parameter.
+        errors: BTreeMap<String, String>,
+    },
+    /// 501: no such path or verb. A wrong path is this, never 404.
+    #[error("the server does not have this call: {0}")]
+    NotImplemented(String),
+    /// 500 and whatever else: the server says why.
+    #[error("{message}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What the server says.
+        message: String,
+        /// What it says of each parameter, if anything.
+        errors: BTreeMap<String, String>,
+    },
+    /// 595: the node cannot be reached from the one that was asked.
+    #[error("the node cannot be reached from the server that was asked: {0}")]
+    NodeDown(String),
+    /// 596: the proxy gave up after 30 s, or lost the connection; the work may have been done all the same.
+    #[error(
+        "the server gave up waiting for its own node ({0}); what was asked for may have been done"
+    )]
+    ProxyTimeout(String),
+    /// The certificate is trusted by nothing that was given.
+    #[error(
+        "the certificate of `{url}` is not trusted ({reason}); its SHA-256 fingerprint is {fingerprint}"
+    )]
+    Untrusted {
+        /// Where.
+        url: String,
+        /// Why.
+        reason: String,
+        /// What it is: `AA:BB:…`.
+        fingerprint: String,
+    },
+    /// Nobody answers there: refused, no route, unknown name.
+    #[error("`{url}` cannot be reached: {why}")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the system says.
+        why: String,
+    },
+    /// The connection was lost before the answer was there: what was asked for may have been done.
+    #[error(
+        "the connection was lost before the answer came: {0}; what was asked for may have been done"
+    )]
+    Lost(String),
+    /// No answer in time: what was asked for may have been done.
+    #[error("no answer within {seconds} s; what was asked for may have been done")]
+    Timeout {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// An answer that cannot be understood.
+    #[error("an answer that cannot be understood: {0}")]
+    Answer(String),
+    /// What was asked for makes no sense before it is sent: a URL, a certificate, a fingerprint.
+    #[error("{0}")]
+    Setting(String),
+    /// A task ended in an error.
+    #[error("the task failed: {0}")]
+    Task(String),
+    /// The time for waiting was over.
+    #[error("{what} did not end within {seconds} s")]
+    Deadline {
+        /// What was waited for.
+        what: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+/// What an error means for who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The server cannot be used: unreachable, untrusted, credentials, node down.
+    Unavailable,
+    /// The request was refused: asking again is of no use.
+    Refused,
+    /// It was carried out or refused by the state of things, which may change.
+    Failed,
+    /// It is not known whether it was carried out.
+    Unknown,
+}
+
+impl Error {
+    /// What it means for who asked.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unauthorized(_)
+            | Self::SecondFactor { .. }
+            | Self::NodeDown(_)
+            | Self::Untrusted { .. }
+            | Self::Unreachable { .. }
+            | Self::Setting(_) => ErrorKind::Unavailable,
+            Self::Forbidden { .. } | Self::Parameters { .. } | Self::NotImplemented(_) => {
+                ErrorKind::Refused
+            }
+            Self::ProxyTimeout(_) | Self::Lost(_) | Self::Timeout { .. } => ErrorKind::Unknown,
+            Self::Refused { .. } | Self::Answer(_) | Self::Task(_) | Self::Deadline { .. } => {
+                ErrorKind::Failed
+            }
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Untrusted { fingerprint, .. } => format!(
+                "compare it with what the node shows under Certificates; then write `fingerprint: \"{fingerprint}\"`, or `ca:` with the cluster's /etc/pve/pve-root-ca.pem"
+            ),
+            Self::SecondFactor { .. } => {
+                "use an API token, or give one TOTP code with the login".to_owned()
+            }
+            Self::Unauthorized(_) => {
+                "check the token's ID and secret, and that neither it nor its user is expired or disabled".to_owned()
+            }
+            Self::Forbidden { needs: Some((path, privileges)), .. } => {
+                format!("grant {} on {path}", privileges.join(" or "))
+            }
+            Self::NodeDown(_) => "the node is off, or its name is misspelt".to_owned(),
+            Self::ProxyTimeout(_) | Self::Lost(_) | Self::Timeout { .. } => {
+                "look at the state before asking again".to_owned()
+            }
+            _ => return None,
+        })
+    }
+
+    fn says(&self, fragments: &[&str]) -> bool {
+        let message = match self {
+            Self::Refused { message, .. } | Self::Task(message) => message.as_str(),
+            Self::Parameters { errors, .. } => {
+                return errors
+                    .values()
+                    .any(|error| fragments.iter().any(|fragment| error.contains(fragment)));
+            }
+            _ => return false,
+        };
+        fragments.iter().any(|fragment| message.contains(fragment))
+    }
+
+    /// There is no such guest, storage or snapshot.
+    pub fn is_not_found(&self) -> bool {
+        self.says(&[
+            "does not exist",
+            "unable to find configuration file",
+            "no such ",
+        ])
+    }
+
+    /// The number of a guest is taken.
+    pub fn is_taken(&self) -> bool {
+        self.says(&["already exists"])
+    }
+
+    /// The guest is locked by something that goes on, or was left behind by something that did not end.
+    pub fn is_locked(&self) -> bool {
+        self.says(&[" is locked ("])
+    }
+
+    /// A lock was not to be had in time: nothing was done.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.says(&["got timeout", "got lock request timeout"]) && self.says(&["lock"])
+    }
+
+    /// The configuration was changed by somebody else since it was read.
+    pub fn is_digest_conflict(&self) -> bool {
+        self.says(&[
+            "detected modified configuration",
+            "checksum mismatch (file change",
+        ])
+    }
+
+    /// The guest runs already.
+    pub fn is_running(&self) -> bool {
+        self.says(&["already running", "is running"])
+    }
+
+    /// The guest does not run.
+    pub fn is_not_running(&self) -> bool {
+        self.says(&["not running"])
+    }
+
+    /// The guest agent does not answer (yet), or is not configured.
+    pub fn is_no_agent(&self) -> bool {
+        self.says(&[
+            "QEMU guest agent is not running",
+            "No QEMU guest agent configured",
+        ])
+    }
+
+    /// Whether the request certainly was not carried out.
+    pub(crate) fn is_undone(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NodeDown(_)) || self.is_lock_timeout()
+    }
+
+    /// Whether an idempotent request is worth another try.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.is_undone() || matches!(self, Self::ProxyTimeout(_) | Self::Lost(_))
+    }
+
+    /// From a status, its reason phrase and its body.
+    pub(crate) fn of_answer(request: &Request, status: u16, reason: &str, body: &[u8]) -> Self {
+        let json: Option<Value> = serde_json::from_slice(body).ok();
+        let message = json
+            .as_ref()
+            .and_then(|json| json.get("message"))
+            .and_then(Value::as_str)
+            .map(str::trim)
+            .filter(|message| !message.is_empty());
+        let message = cut(message.unwrap_or(reason.trim()));
+        let message = if message.is_empty() {
+            format!("status {status}")
+        } else {
+            message
+        };
+        let errors = json
+            .as_ref()
+            .and_then(|json| json.get("errors"))
+            .and_then(Value::as_object);
+        let errors: BTreeMap<String, String> = errors
+            .into_iter()
+            .flatten()
+            .map(|(name, why)| (name.clone(), cut(why.as_str().unwrap_or_default().trim())))
+            .collect();
+        match status {
+            401 => Self::Unauthorized(message),
+            403 => Self::Forbidden {
+                needs: needs(&message),
+                message,
+            },
+            400 => Self::Parameters { message, errors },
+            501 => Self::NotImplemented(format!(
+                "{} {} ({message})",
+                request.method().as_str(),
+                request.path()
+            )),
+            595 => Self::NodeDown(message),
+            596 => Self::ProxyTimeout(message),
+            _ => Self::Refused {
+                status,
+                message,
+                errors,
+            },
+        }
+    }
+}
+
+/// `Permission check failed (/vms/200, VM.Audit|VM.Config.Disk)` says what is missing.
+fn needs(message: &str) -> Option<(String, Vec<String>)> {
+    let inner = message
+        .strip_prefix("Permission check failed (")?
+        .strip_suffix(')')?;
+    let (path, privileges) = inner.split_once(", ")?;
+    path.starts_with('/').then(|| {
+        let privileges = privileges.split('|').map(str::to_owned).collect();
+        (path.to_owned(), privileges)
+    })
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_CHARS_MAX).collect()
+}
+
+fn parameters(message: &str, errors: &BTreeMap<String, String>) -> String {
+    if errors.is_empty() {
+        return message.to_owned();
+    }
+    let each = errors.iter().map(|(name, why)| format!("`{name}`: {why}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: u16, reason: &str, body: &str) -> Error {
+        Error::of_answer(&Request::get("/x"), status, reason, body.as_bytes())
+    }
+
+    #[test]
+    fn the_body_says_it_before_the_reason_phrase() {
+        let body = r#"{"data":null,"message":"CT 130 not running\n"}"#;
+        assert_eq!(of(500, "CT 130", body).to_string(), "CT 130 not running");
+        assert_eq!(
+            of(500, "CT 130 not running", "").to_string(),
+            "CT 130 not running"
+        );
+        assert!(of(500, "CT 130 not running", "").is_not_running());
+    }
+
+    #[test]
+    fn every_parameter_is_named() {
+        let body = r#"{"data":null,"message":"Parameter verification failed.\n","errors":{"vmid":"type check","cores":"too many"}}"#;
+        let error = of(400, "Parameter verification failed.", body);
+        assert_eq!(error.to_string(), "`cores`: too many; `vmid`: type check");
+        assert_eq!(error.kind(), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn the_missing_right_is_named() {
+        let error = of(
+            403,
+            "Permission check failed (/vms/200, VM.Audit|VM.Config.Disk)",
+            "",
+        );
+        assert_eq!(
+            error.hint().as_deref(),
+            Some("grant VM.Audit or VM.Config.Disk on /vms/200")
+        );
+    }
+
+    #[test]
+    fn states_are_told_apart_by_their_texts() {
+        assert!(of(500, "CT 130 already exists on node 'pve1'", "").is_taken());
+        assert!(of(500, "CT is locked (backup)", "").is_locked());
+        let lock = of(
+            500,
+            "can't lock file '/run/lock/lxc/pve-config-130.lock' - got timeout",
+            "",
+        );
+        assert!(lock.is_lock_timeout() && lock.is_passing());
+        assert!(of(596, "Connection timed out", "").is_passing());
+        assert_eq!(
+            of(596, "Connection timed out", "").kind(),
+            ErrorKind::Unknown
+        );
+        assert!(!of(500, "VM quit/powerdown failed - got timeout", "").is_lock_timeout());
+        assert!(
+            of(
+                500,
+                "Configuration file 'nodes/pve1/lxc/130.conf' does not exist",
+                ""
+            )
+            .is_not_found()
+        );
+    }
+}

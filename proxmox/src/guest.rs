@@ -1,0 +1,565 @@
+//! Containers and virtual machines: requests for what can be done with them, and readers for their state.
+//!
+//! All of it takes a [`Guest`]: kind, node and number. Where a guest is says [`crate::cluster::find_guest`], at each step anew:
+//! it may have been moved.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind};
+use crate::loose::{flag_of, integer_of, text, text_of};
+use crate::property::PropertyString;
+use crate::request::{Request, Retry, segment};
+use crate::task;
+use crate::upid::Upid;
+
+/// What a guest is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A container.
+    Lxc,
+    /// A virtual machine.
+    Qemu,
+}
+
+impl Kind {
+    /// The word in paths.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lxc => "lxc",
+            Self::Qemu => "qemu",
+        }
+    }
+
+    /// The prefix of its tasks' types: `vzstart`, `qmstart`.
+    pub fn task_prefix(self) -> &'static str {
+        match self {
+            Self::Lxc => "vz",
+            Self::Qemu => "qm",
+        }
+    }
+}
+
+/// A guest at a node.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Guest {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it is.
+    pub node: String,
+    /// Its number.
+    pub vmid: u32,
+}
+
+impl fmt::Display for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.as_str(), self.vmid)
+    }
+}
+
+/// How a guest stands now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// `running` or `stopped`.
+    pub status: String,
+    /// The host name of a container, the name of a virtual machine.
+    pub name: Option<String>,
+    /// Seconds since it was started; 0 when stopped.
+    pub uptime: i64,
+    /// Why it is locked.
+    pub lock: Option<String>,
+    /// Whether it is a template.
+    pub template: bool,
+    /// Tags, in order.
+    pub tags: Vec<String>,
+    /// Whether high availability looks after it: its tasks then end before it changes its state.
+    pub managed: bool,
+    /// Everything as it came.
+    pub raw: Value,
+}
+
+impl Status {
+    /// Reads `status/current`.
+    pub fn read(raw: Value) -> Self {
+        Self {
+            status: text_of(&raw, "status").unwrap_or_default(),
+            name: text_of(&raw, "name"),
+            uptime: integer_of(&raw, "uptime").unwrap_or_default(),
+            lock: text_of(&raw, "lock"),
+            template: flag_of(&raw, "template").unwrap_or(false),
+            tags: tags(&text_of(&raw, "tags").unwrap_or_default()),
+            managed: raw
+                .get("ha")
+                .and_then(|ha| flag_of(ha, "managed"))
+                .unwrap_or(false),
+            raw,
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+/// A guest's configuration: the options as texts in the server's order, and the digest under which it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// The options.
+    pub options: Vec<(String, String)>,
+    /// The digest.
+    pub digest: Option<String>,
+}
+
+impl Config {
+    /// Reads `config`.
+    pub fn read(raw: &Value) -> Self {
+        let entries = raw.as_object().into_iter().flatten();
+        let mut config = Self::default();
+        for (name, value) in entries {
+            match (name.as_str(), text(value)) {
+                ("digest", digest) => config.digest = digest,
+                (_, Some(value)) => config.options.push((name.clone(), value)),
+                // `lxc` is a list of raw lines.
+                _ => {}
+            }
+        }
+        config
+    }
+
+    /// An option.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.options
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// An option that is a property string.
+    pub fn property(&self, name: &str, default: Option<&str>) -> Option<PropertyString> {
+        PropertyString::parse(self.get(name)?, default).ok()
+    }
+
+    /// The options as a map, for who looks at them.
+    pub fn to_json(&self) -> Value {
+        let entries = self
+            .options
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+        Value::Object(entries.collect::<Map<_, _>>())
+    }
+
+    /// The hardware address of a network card of either kind of guest.
+    pub fn hardware_address(&self, net: &str) -> Option<String> {
+        let net = PropertyString::parse(self.get(net)?, Some("model")).ok()?;
+        let models = [
+            "hwaddr", "macaddr", "virtio", "e1000", "e1000e", "rtl8139", "vmxnet3",
+        ];
+        models
+            .iter()
+            .find_map(|key| net.get(key))
+            .map(str::to_ascii_uppercase)
+    }
+
+    /// Tags, in order.
+    pub fn tags(&self) -> Vec<String> {
+        tags(self.get("tags").unwrap_or_default())
+    }
+}
+
+fn tags(text: &str) -> Vec<String> {
+    let parts = text.split([',', ';', ' ']).filter(|tag| !tag.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+/// An option that is not in force until the guest is restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Its name.
+    pub key: String,
+    /// What is in force.
+    pub value: Option<String>,
+    /// What will be.
+    pub pending: Option<String>,
+    /// Whether it will be gone.
+    pub delete: bool,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub name: String,
+    /// What was written about it.
+    pub description: String,
+    /// When it was made, in seconds since 1970.
+    pub time: i64,
+    /// The one before it.
+    pub parent: Option<String>,
+    /// Whether it holds the memory.
+    pub memory: bool,
+}
+
+impl Guest {
+    /// A guest.
+    pub fn new(kind: Kind, node: impl Into<String>, vmid: u32) -> Self {
+        Self {
+            kind,
+            node: node.into(),
+            vmid,
+        }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!(
+            "/nodes/{}/{}/{}{rest}",
+            segment(&self.node),
+            self.kind.as_str(),
+            self.vmid
+        )
+    }
+
+    /// Creates it; `params` are the options. A container needs `ostemplate`. Gives a task.
+    pub fn create<N: Into<String>, V: ToString>(
+        &self,
+        params: impl IntoIterator<Item = (N, V)>,
+    ) -> Request {
+        let path = format!("/nodes/{}/{}", segment(&self.node), self.kind.as_str());
+        Request::post(path).with("vmid", self.vmid).with_all(params)
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> Request {
+        Request::get(self.path("/status/current"))
+    }
+
+    /// Its configuration as it will be after a restart.
+    pub fn config(&self) -> Request {
+        Request::get(self.path("/config"))
+    }
+
+    /// Its configuration as it is in force.
+    pub fn config_in_force(&self) -> Request {
+        self.config().flag("current", true)
+    }
+
+    /// What is not in force yet.
+    pub fn pending(&self) -> Request {
+        Request::get(self.path("/pending"))
+    }
+
+    /// Sets and deletes options; with a digest only if nobody else did meanwhile.
+    pub fn set<N: Into<String>, V: ToString>(
+        &self,
+        params: impl IntoIterator<Item = (N, V)>,
+        delete: &[String],
+        digest: Option<&str>,
+    ) -> Request {
+        let delete = (!delete.is_empty()).then(|| delete.join(","));
+        Request::put(self.path("/config"))
+            .with_all(params)
+            .maybe("delete", delete)
+            .maybe("digest", digest)
+    }
+
+    /// Starts it. Gives a task.
+    pub fn start(&self) -> Request {
+        self.power("start")
+    }
+
+    /// Ends it hard. Gives a task.
+    pub fn stop(&self) -> Request {
+        self.power("stop")
+    }
+
+    /// Asks it to end; hard after the time, if `force`. Gives a task.
+    pub fn shutdown(&self, timeout: Duration, force: bool) -> Request {
+        self.power("shutdown")
+            .with("timeout", timeout.as_secs())
+            .flag("forceStop", force)
+    }
+
+    /// Restarts it; what was pending is in force then. Gives a task.
+    pub fn reboot(&self, timeout: Duration) -> Request {
+        self.power("reboot").with("timeout", timeout.as_secs())
+    }
+
+    fn power(&self, what: &str) -> Request {
+        // Twice is refused or changes nothing: "already running", "not running".
+        Request::post(self.path(&format!("/status/{what}"))).retry(Retry::Once)
+    }
+
+    /// Copies it to another number; `full` copies the disks too. Gives a task.
+    pub fn clone_to(&self, newid: u32, full: Option<bool>) -> Request {
+        Request::post(self.path("/clone"))
+            .with("newid", newid)
+            .maybe("full", full.map(u8::from))
+    }
+
+    /// Makes it a template.
+    pub fn template(&self) -> Request {
+        Request::post(self.path("/template")).retry(Retry::Once)
+    }
+
+    /// Makes a snapshot. Gives a task.
+    pub fn snapshot(&self, name: &str, description: Option<&str>, memory: bool) -> Request {
+        let memory = (self.kind == Kind::Qemu).then_some(u8::from(memory));
+        Request::post(self.path("/snapshot"))
+            .with("snapname", name)
+            .maybe("description", description)
+            .maybe("vmstate", memory)
+    }
+
+    /// Its snapshots.
+    pub fn snapshots(&self) -> Request {
+        Request::get(self.path("/snapshot"))
+    }
+
+    /// Goes back to a snapshot. Gives a task.
+    pub fn rollback(&self, name: &str, start: bool) -> Request {
+        let path = self.path(&format!("/snapshot/{}/rollback", segment(name)));
+        Request::post(path)
+            .retry(Retry::Once)
+            .maybe("start", start.then_some(1))
+    }
+
+    /// Removes a snapshot. Gives a task.
+    pub fn delete_snapshot(&self, name: &str) -> Request {
+        Request::delete(self.path(&format!("/snapshot/{}", segment(name))))
+    }
+
+    /// Makes a disk larger: `+1G` or `10G`. Gives a task.
+    pub fn resize(&self, disk: &str, size: &str) -> Request {
+        let retry = if size.starts_with('+') {
+            Retry::Never
+        } else {
+            Retry::Once
+        };
+        Request::put(self.path("/resize"))
+            .retry(retry)
+            .with("disk", disk)
+            .with("size", size)
+    }
+
+    /// Removes it with its disks, and from backup jobs and the like. It must be stopped. Gives a task.
+    pub fn destroy(&self) -> Request {
+        Request::delete(self.path(""))
+            .flag("purge", true)
+            .flag("destroy-unreferenced-disks", true)
+    }
+
+    /// The addresses of a running container.
+    pub fn interfaces(&self) -> Request {
+        Request::get(self.path("/interfaces"))
+    }
+
+    /// What cloud-init will see: `user`, `network` or `meta`. Holds the password in clear.
+    pub fn cloud_init(&self, what: &str) -> Request {
+        Request::get(self.path("/cloudinit/dump")).with("type", what)
+    }
+
+    pub(crate) fn agent(&self, what: &str) -> String {
+        self.path(&format!("/agent/{what}"))
+    }
+
+    /// How it stands now; `None` when there is no such guest at that node.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn look(&self, client: &Client) -> Result<Option<Status>, Error> {
+        match client.call(&self.status()).await {
+            Ok(raw) => Ok(Some(Status::read(raw))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its configuration; `None` when there is no such guest at that node.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn read_config(&self, client: &Client) -> Result<Option<Config>, Error> {
+        match client.call(&self.config()).await {
+            Ok(raw) => Ok(Some(Config::read(&raw))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is not in force yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn read_pending(&self, client: &Client) -> Result<Vec<Pending>, Error> {
+        let rows = client.call(&self.pending()).await?;
+        let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+        let rows = rows.iter().filter_map(|row| {
+            let pending = text_of(row, "pending");
+            let delete = integer_of(row, "delete").unwrap_or_default() > 0;
+            (pending.is_some() || delete).then(|| Pending {
+                key: text_of(row, "key").unwrap_or_default(),
+                value: text_of(row, "value"),
+                pending,
+                delete,
+            })
+        });
+        Ok(rows.filter(|row| row.key != "digest").collect())
+    }
+
+    /// Its snapshots without `current`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub async fn read_snapshots(&self, client: &Client) -> Result<Vec<Snapshot>, Error> {
+        let rows = client.call(&self.snapshots()).await?;
+        let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut snapshots: Vec<Snapshot> = rows
+            .iter()
+            .map(|row| Snapshot {
+                name: text_of(row, "name").unwrap_or_default(),
+                description: text_of(row, "description")
+                    .unwrap_or_default()
+                    .trim_end()
+                    .to_owned(),
+                time: integer_of(row, "snaptime").unwrap_or_default(),
+                parent: text_of(row, "parent"),
+                memory: flag_of(row, "vmstate").unwrap_or(false),
+            })
+            .filter(|snapshot| snapshot.name != "current")
+            .collect();
+        snapshots.sort_by_key(|snapshot| snapshot.time);
+        Ok(snapshots)
+    }
+}
+
+/// What became of a request to create a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The task that creates it.
+    Task(Upid),
+    /// The number is another's: nothing was done.
+    Taken(String),
+}
+
+/// Sends a request that creates a guest, once. When the answer is lost, the state is read until it is known what became of
+/// it: the task is found by its type and guest, and never is the request sent again blindly.
+///
+/// # Errors
+///
+/// As [`Client::call`]; the original error where nothing of the creation can be found.
+pub async fn create(
+    client: &Client,
+    new: &Guest,
+    request: &Request,
+    task_type: &str,
+    task_node: &str,
+) -> Result<Created, Error> {
+    /// How long is looked for a task whose request's answer was lost.
+    const SEARCH_MAX: Duration = Duration::from_secs(20);
+    let since = server_time(client, task_node).await?;
+    let error = match client.call(request).await {
+        Ok(answer) => return task::upid(&answer).map(Created::Task),
+        Err(error) if error.is_taken() => return Ok(Created::Taken(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::Unknown => error,
+        Err(error) => return Err(error),
+    };
+    let started = Instant::now();
+    loop {
+        // A copy's task is about the guest that is copied.
+        let about = if task_type.ends_with("clone") {
+            None
+        } else {
+            Some(new.vmid)
+        };
+        let found = client
+            .call(&task::list(task_node, about, Some(task_type)))
+            .await;
+        if let Ok(Value::Array(tasks)) = found {
+            let upids = tasks
+                .iter()
+                .filter_map(|task| text_of(task, "upid")?.parse::<Upid>().ok());
+            let mine = upids.filter(|upid| upid.start >= since && upid.user == client.user());
+            if let Some(upid) = mine.max_by_key(|upid| upid.start) {
+                return Ok(Created::Task(upid));
+            }
+        }
+        if started.elapsed() >= SEARCH_MAX {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn server_time(client: &Client, node: &str) -> Result<i64, Error> {
+    let time = client
+        .call(&Request::get(format!("/nodes/{}/time", segment(node))))
+        .await;
+    match time {
+        Ok(time) => Ok(integer_of(&time, "time").unwrap_or_default()),
+        // Without the right to see the clock ours has to do.
+        Err(Error::Forbidden { .. }) => Ok(std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |now| now.as_secs() as i64 - 5)),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn status_and_config_are_read_however_loosely_they_are_typed() {
+        let status = Status::read(json!({
+            "status": "running", "uptime": "12", "template": 0, "tags": "a;b", "ha": {"managed": 1}, "lock": null,
+        }));
+        assert!(status.is_running() && status.managed && !status.template);
+        assert_eq!(
+            (status.uptime, status.tags, status.lock),
+            (12, vec!["a".into(), "b".into()], None)
+        );
+        let config = Config::read(
+            &json!({"memory": "512", "cores": 2, "digest": "ab", "lxc": [["a", "b"]]}),
+        );
+        assert_eq!(
+            (config.get("memory"), config.get("cores")),
+            (Some("512"), Some("2"))
+        );
+        assert_eq!(
+            (config.digest.as_deref(), config.get("lxc")),
+            (Some("ab"), None)
+        );
+    }
+
+    #[test]
+    fn the_hardware_address_of_either_kind_is_found() {
+        for net in [
+            "name=eth0,bridge=vmbr0,hwaddr=bc:24:11:00:00:01",
+            "virtio=BC:24:11:00:00:01,bridge=vmbr0",
+        ] {
+            let config = Config::read(&json!({"net0": net}));
+            assert_eq!(
+                config.hardware_address("net0").as_deref(),
+                Some("BC:24:11:00:00:01")
+            );
+        }
+    }
+
+    #[test]
+    fn only_settings_and_absolute_sizes_may_be_repeated() {
+        let guest = Guest::new(Kind::Lxc, "pve1", 130);
+        assert_eq!(guest.resize("rootfs", "+1G").repeat(), Retry::Never);
+        assert_eq!(guest.create([("ostemplate", "x")]).repeat(), Retry::Never);
+        assert_eq!(guest.start().repeat(), Retry::Once);
+        assert_eq!(guest.destroy().path(), "/nodes/pve1/lxc/130");
+    }
+}
