@@ -20,13 +20,17 @@ pub(crate) struct Locks(Mutex<HashMap<String, Arc<AsyncMutex<()>>>>);
 pub(crate) type Held = OwnedMutexGuard<()>;
 
 impl Locks {
+    /// What a call or task says that waited in vain for a guest's lock.
+    pub(crate) fn timeout(&self, kind: GuestKind, vmid: u32) -> Fail {
+        Fail::die(format!(
+            "can't lock file '{}' - got timeout",
+            guest_file(kind, vmid)
+        ))
+    }
+
     /// The lock of a guest's configuration.
     pub(crate) async fn guest(&self, kind: GuestKind, vmid: u32) -> Result<Held, Fail> {
-        let file = match kind {
-            GuestKind::Lxc => format!("/run/lock/lxc/pve-config-{vmid}.lock"),
-            GuestKind::Qemu => format!("/var/lock/qemu-server/lock-{vmid}.conf"),
-        };
-        self.take(&file, LOCK_WAIT).await
+        self.take(&guest_file(kind, vmid), LOCK_WAIT).await
     }
 
     /// The lock of a storage.
@@ -47,6 +51,13 @@ impl Locks {
             Ok(held) => Ok(held),
             Err(_) => Err(Fail::die(format!("can't lock file '{file}' - got timeout"))),
         }
+    }
+}
+
+fn guest_file(kind: GuestKind, vmid: u32) -> String {
+    match kind {
+        GuestKind::Lxc => format!("/run/lock/lxc/pve-config-{vmid}.lock"),
+        GuestKind::Qemu => format!("/var/lock/qemu-server/lock-{vmid}.conf"),
     }
 }
 

@@ -17,6 +17,7 @@ mod api;
 mod auth;
 mod cluster;
 pub mod faults;
+mod guest;
 pub mod hooks;
 mod locks;
 mod params;

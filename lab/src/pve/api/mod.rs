@@ -8,11 +8,19 @@ mod content;
 mod download;
 mod firewall;
 mod firewall_lists;
+mod guest_config;
+mod guest_copy;
+mod guest_end;
+mod guest_power;
+mod guest_read;
+mod guest_snapshot;
 mod ha;
+mod lxc_create;
 mod mapping;
 mod network;
 mod nodes;
 mod pools;
+mod qemu_create;
 mod replication;
 mod storages;
 mod tasks;
@@ -50,11 +58,19 @@ const FAMILIES: &[&[Route]] = &[
     download::ROUTES,
     firewall::ROUTES,
     firewall_lists::ROUTES,
+    guest_config::ROUTES,
+    guest_copy::ROUTES,
+    guest_end::ROUTES,
+    guest_power::ROUTES,
+    guest_read::ROUTES,
+    guest_snapshot::ROUTES,
     ha::ROUTES,
+    lxc_create::ROUTES,
     mapping::ROUTES,
     network::ROUTES,
     nodes::ROUTES,
     pools::ROUTES,
+    qemu_create::ROUTES,
     replication::ROUTES,
     storages::ROUTES,
     tasks::ROUTES,
