@@ -5,6 +5,7 @@
 //! `ssh -F`) and `RUNBOOK_TEST_SSH_HOST` the same tests run against that host; those that need the server's own files or
 //! processes are skipped there.
 
+mod agent;
 #[path = "../engine/book_test.rs"]
 #[allow(dead_code, reason = "the engine's own tests use more of it")]
 mod book_test;
