@@ -139,15 +139,10 @@ pub fn keys() -> String {
                 .iter()
                 .find(|(key, _)| *key == field.name)
                 .map(|(_, link)| format!("; see {link}"));
-            let later = if field.name == "detach" {
-                " (not in this version)"
-            } else {
-                ""
-            };
             key_row(
                 field,
                 code(field.name),
-                format!("{}{later}{}", field.what, see.unwrap_or_default()),
+                format!("{}{}", field.what, see.unwrap_or_default()),
             )
         }),
     )

@@ -185,14 +185,6 @@ pub(crate) fn needs(node: &Node, findings: &mut Findings) -> Vec<(crate::id::Ref
 
 fn detach(entry: &Entry, keys: &mut Keys, findings: &mut Findings) {
     keys.detach = fixed(&entry.value, "detach", findings, read::bool).unwrap_or(false);
-    if keys.detach {
-        findings.hinted(
-            "not-available",
-            entry.key_span,
-            "`detach` is not available in this version",
-            "take it out and give the step a `timeout` that is long enough",
-        );
-    }
 }
 
 fn background(node: &Node, keys: &mut Keys, findings: &mut Findings) {

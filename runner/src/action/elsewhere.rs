@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::script::{Ran, left_behind, with_source};
 use super::{Ended, Failure, Report};
 use crate::process::{Cancel, Limits, Record};
-use crate::remote::{Program, Remote, RemoteError, Script};
+use crate::remote::{Detached, Program, Remote, RemoteError, Script};
 
 /// What the output of an agent may lack.
 const CUT: &[&str] = &["stdout", "stderr", "output", "json", "table"];
@@ -48,6 +48,40 @@ pub async fn run(
                 cut: if cut { CUT } else { &[] },
                 ..ran.report(call.limit, place.as_deref())
             }
+        }
+        Err(error) => Report::of(ended(&error)),
+    };
+    report.command(command)
+}
+
+/// Starts a script that goes on without us, or finds it again, and waits for its end; `detached` is what tells it from others,
+/// and the run.
+pub async fn run_detached(
+    remote: &Remote,
+    call: Call,
+    detached: (String, String),
+    timeout: Duration,
+    cancel: &Cancel,
+    record: Record,
+) -> Report {
+    let command = call.script.text.clone();
+    let place = call.lab.then(|| lab_name(remote));
+    let (key, run) = detached;
+    let detached = Detached {
+        script: call.script,
+        key,
+        run,
+    };
+    let limits = Limits::new(timeout, cancel.clone());
+    let report = match detached.run(remote, limits, record).await {
+        Ok((finished, note)) => {
+            let ran = Ran {
+                end: finished.end,
+                code: finished.code,
+                note,
+                output: finished.output,
+            };
+            ran.report(call.limit, place.as_deref())
         }
         Err(error) => Report::of(ended(&error)),
     };

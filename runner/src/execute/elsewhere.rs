@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use runbook::outcome::Effect;
 use runbook::read::Args;
+use sha2::{Digest as _, Sha256};
 
 use super::background::Started;
 use super::context::Cx;
@@ -15,6 +16,9 @@ use crate::action::{Ended, Report, elsewhere, reboot};
 use crate::process::Record;
 use crate::reach::Machine;
 use crate::remote::{Program, Script};
+
+/// How much of a hash tells detached scripts apart.
+const KEY_BYTES: usize = 16;
 
 impl Job<'_> {
     /// The machine of the job's target.
@@ -59,7 +63,13 @@ impl Job<'_> {
             } else {
                 self.record(cx)
             };
-            let mut report = elsewhere::run(&machine.remote, call, time, &cx.cancel, record).await;
+            let remote = &machine.remote;
+            let mut report = if self.detach {
+                let detached = (self.key(cx, &call), cx.run.request.run.clone());
+                elsewhere::run_detached(remote, call, detached, time, &cx.cancel, record).await
+            } else {
+                elsewhere::run(remote, call, time, &cx.cancel, record).await
+            };
             report.raw = raw;
             return Ok(report);
         }
@@ -83,6 +93,23 @@ impl Job<'_> {
             lab: cx.is_lab(),
         };
         probe::perform_there(cx, self, &args, &shell).await
+    }
+
+    /// What tells a detached script from others: the step and what it executes, the same in every run.
+    fn key(&self, cx: &Cx, call: &elsewhere::Call) -> String {
+        let mut hash = Sha256::new();
+        let id = cx.id.to_string();
+        for part in [&cx.run.request.profile, &id, &call.script.language] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.update(call.script.text.as_bytes());
+        let bytes = hash.finalize();
+        let hex = bytes
+            .iter()
+            .take(KEY_BYTES)
+            .map(|byte| format!("{byte:02x}"));
+        hex.collect()
     }
 
     /// Starts a script that stays up on another machine.

@@ -16,6 +16,9 @@ use super::probe;
 use crate::action::{Ended, Failure, Report, script};
 use crate::process::{Keep, Record, Stream};
 
+/// What is told of `detach` where it has no meaning.
+const ENDS_HERE: &str = "on `local` nothing goes on without the run: `detach` did nothing";
+
 /// One action to be executed.
 pub(super) struct Job<'a> {
     pub(super) action: &'static ActionSpec,
@@ -28,6 +31,8 @@ pub(super) struct Job<'a> {
     pub(super) strict: bool,
     /// Whether the body of a script has templates of ours.
     pub(super) template: bool,
+    /// Whether it goes on without us.
+    pub(super) detach: bool,
     /// Whether there is an exit to expect something of: not while it goes on in the background.
     pub(super) ends: bool,
     /// What is kept of the output is named so; `None` keeps nothing and shows nothing as it comes.
@@ -48,6 +53,7 @@ impl<'a> Job<'a> {
             scope: cx.scope.clone(),
             strict: step.keys.strict,
             template: step.keys.template,
+            detach: step.keys.detach,
             ends: step.keys.background.is_none(),
             artifact: Some(cx.artifact_name(cx.inner.unwrap_or_default())),
         }
@@ -72,6 +78,7 @@ impl<'a> Job<'a> {
             scope: cx.scope.clone(),
             strict: cx.step().keys.strict,
             template: true,
+            detach: false,
             ends: true,
             artifact: artifact.map(|what| cx.artifact_name(what)),
         }
@@ -113,6 +120,7 @@ impl<'a> Job<'a> {
             scope,
             strict: true,
             template: true,
+            detach: false,
             ends: true,
             artifact: artifact.map(|what| cx.artifact_name(what)),
         })
@@ -206,6 +214,9 @@ impl<'a> Job<'a> {
         };
         let mut report = script::run(call, left(deadline), &cx.cancel, record).await;
         report.raw = raw;
+        if self.detach {
+            report.note.get_or_insert_with(|| ENDS_HERE.to_owned());
+        }
         Ok(report)
     }
 

@@ -301,6 +301,8 @@ pub struct Collector {
     live: Option<Box<dyn Live>>,
     /// What a transformer lets through.
     shown: Vec<u8>,
+    /// What came, before any transformer.
+    seen: [u64; 2],
 }
 
 impl Collector {
@@ -317,11 +319,13 @@ impl Collector {
             file: None,
             live: record.live,
             shown: Vec::new(),
+            seen: [0; 2],
         }
     }
 
     /// The next bytes of a stream.
     pub fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        self.seen[stream as usize] += bytes.len() as u64;
         match &mut self.transforms[stream as usize] {
             Some(transform) if !transform.is_idle() => {
                 let mut shown = std::mem::take(&mut self.shown);
@@ -332,6 +336,11 @@ impl Collector {
             }
             _ => self.show(stream, bytes),
         }
+    }
+
+    /// How much of a stream came so far.
+    pub fn seen(&self, stream: Stream) -> u64 {
+        self.seen[stream as usize]
     }
 
     /// A stream has ended.

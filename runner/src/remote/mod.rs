@@ -10,6 +10,7 @@
 mod agent;
 mod cause;
 mod connections;
+mod detach;
 mod frame;
 mod guests;
 mod login;
@@ -20,6 +21,7 @@ mod transport;
 pub use agent::{Agent, AgentError, AgentFuture, AgentStatus, INPUT_BYTES_MAX};
 pub use cause::{Cause, RemoteError};
 pub use connections::{Connections, SESSIONS_MAX, SshSettings};
+pub use detach::Detached;
 pub use guests::{GuestFuture, Guests};
 pub use login::Login;
 pub use program::ScriptError;

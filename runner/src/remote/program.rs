@@ -134,7 +134,7 @@ fn home(way: &Way) -> String {
 
 impl Script {
     /// Variables and the command that replaces the shell that evaluates them.
-    fn data(&self, nonce: &str) -> Result<Vec<u8>, ScriptError> {
+    pub(super) fn data(&self, nonce: &str) -> Result<Vec<u8>, ScriptError> {
         let zero = |text: &str| text.contains('\0');
         if zero(&self.text) || self.env.iter().any(|(_, value)| zero(value)) {
             return Err(ScriptError::ZeroByte);
@@ -209,6 +209,30 @@ fn members(nonce: &str, more: &str) -> String {
          while [ $rb_n -lt 20 ]; do rb_kill KILL || return 0; rb_nap; rb_n=$((rb_n+1)); done; }; ",
     );
     line
+}
+
+/// The script that watches over a detached one, in its directory: keeps what it prints, ends what it leaves and everything when
+/// its time is over, and says its exit code at last.
+pub(super) fn watch(nonce: &str, seconds: u64, output_bytes_max: u64) -> String {
+    let members = members(nonce, "rb_down $$");
+    let keep = |pipe: &str, file: &str| {
+        format!(
+            "{{ head -c {output_bytes_max} >{file}; cat >/dev/null; }} <{pipe} & rb_r=\"$rb_r $!\"; rb_g=$rb_r; "
+        )
+    };
+    format!(
+        "LC_ALL=C; {members}rb_s=; command -v setsid >/dev/null 2>&1 && rb_s=setsid; rb_t=$PWD; rb_d=$(cat job); rb_g=; rb_r=; \
+         read -r rb_i rb_x </proc/self/stat; read -r rb_x </proc/self/stat; set -- ${{rb_x##*) }}; shift 19; \
+         {}{}\
+         ( trap '' HUP INT; rb_me() {{ read -r rb_i rb_x </proc/self/stat; }}; rb_me; rb_g=\"$rb_g $rb_i\"; \
+         sleep {seconds} & rb_z=$!; trap 'kill $rb_z; exit' TERM; rb_g=\"$rb_g $rb_z\"; wait $rb_z; rb_end ) & rb_u=$!; rb_g=\"$rb_g $rb_u\"; \
+         echo $rb_i $1 >pid.new && mv pid.new pid; \
+         ( eval \"$rb_d\" ) </dev/null >o 2>e; rb_c=$?; rb_end; kill -s TERM $rb_u; \
+         ( sleep 2; kill -s KILL $rb_r ) & rb_k=$!; wait $rb_r; kill -s KILL $rb_k; \
+         echo $rb_c >exit.new && mv exit.new exit",
+        keep("o", "out"),
+        keep("e", "err"),
+    )
 }
 
 /// A script that ends another one, for those who cannot end its input.

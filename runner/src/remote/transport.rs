@@ -168,7 +168,14 @@ impl Remote {
             (_, End::Cancelled) if !told.began => return Err(RemoteError::Stopped),
             (_, End::TimedOut | End::Cancelled) => (None, 0),
             (None, End::Itself) if !told.began => {
-                let cause = Cause::of(log, &preamble);
+                let silent = log.trim().is_empty() && preamble.trim().is_empty();
+                let cause = match exit.code() {
+                    // A shared connection that ends meanwhile ends its sessions without a word.
+                    Some(255) if silent => Cause::Closed {
+                        said: "without a word".into(),
+                    },
+                    _ => Cause::of(log, &preamble),
+                };
                 return Err(RemoteError::Unavailable { name, cause });
             }
             (None, End::Itself) => {

@@ -10,6 +10,7 @@ mod agent;
 #[allow(dead_code, reason = "the engine's own tests use more of it")]
 mod book_test;
 mod bulk;
+mod detach;
 mod ending;
 mod endpoint;
 mod engine;

@@ -138,12 +138,6 @@ fn identity_and_actions() {
         ],
     );
     check(
-        "```runbook\nid: a\nbash: echo\ndetach: true\n```",
-        &[
-            "not-available 6:1 `detach` is not available in this version (take it out and give the step a `timeout` that is long enough)",
-        ],
-    );
-    check(
         "```runbook\nid: a\nbash: ' '\n```",
         &["no-action 5:7 the script of `bash` is empty (write what it does)"],
     );
