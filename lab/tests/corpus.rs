@@ -14,11 +14,20 @@ use runbook_lab::pve::{Cluster, Options, Server};
 
 /// The recording's folder, if it and python3 are there.
 fn corpus() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/pve-corpus");
-    if !folder.join("replay.py").is_file() {
-        eprintln!("skipped: no recorded exchanges at {}", folder.display());
+    // Beside the repository, or beside the folder of its work trees.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found = here
+        .ancestors()
+        .skip(2)
+        .take(2)
+        .map(|above| above.join("shared/pve-corpus"));
+    let Some(folder) = found
+        .into_iter()
+        .find(|folder| folder.join("replay.py").is_file())
+    else {
+        eprintln!("skipped: no recorded exchanges at ../shared/pve-corpus beside the repository");
         return None;
-    }
+    };
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("skipped: no python3 to replay the recorded exchanges");
         return None;
@@ -73,22 +82,13 @@ macro_rules! files {
 }
 
 files! {
-    #[ignore = "guests are not served yet"]
     auth: "auth",
-    #[ignore = "guests are not served yet"]
     basics: "basics",
-    #[ignore = "guests are not served yet"]
     errors: "errors",
-    #[ignore = "guests are not served yet"]
     locked: "locked",
-    #[ignore = "guests are not served yet"]
     lxc_lifecycle: "lxc-lifecycle",
-    #[ignore = "guests are not served yet"]
     lxc_snapshot_clone: "lxc-snapshot-clone",
-    #[ignore = "guests are not served yet"]
     permissions: "permissions",
-    #[ignore = "guests are not served yet"]
     qemu_lifecycle: "qemu-lifecycle",
-    #[ignore = "guests are not served yet"]
     tasks_storage_pools: "tasks-storage-pools",
 }

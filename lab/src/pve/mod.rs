@@ -8,9 +8,6 @@
 //! it returns the answer with the UPID; the worker logs by `worker.log`, warns by `worker.warn`, and its `Err(Fail)` is
 //! the exit status. `cluster.locks.guest(kind, vmid).await` is a guest's lock; `Fail::die("text")` is a 500.
 
-// Parts of the frame are used by families that are being added.
-#![allow(dead_code, unused_imports)]
-
 mod access;
 mod answer;
 mod api;

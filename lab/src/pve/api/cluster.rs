@@ -126,8 +126,9 @@ fn resources(call: &Call, state: &mut State) -> Outcome {
     }
     if wanted("node") {
         for node in &state.nodes {
-            let full =
-                node.online && call.may(state, &format!("/nodes/{}", node.name), &["Sys.Audit"]);
+            let full = measured
+                && node.online
+                && call.may(state, &format!("/nodes/{}", node.name), &["Sys.Audit"]);
             rows.push(Value::Object(super::nodes::row(node, now, full, None)));
         }
     }

@@ -278,6 +278,15 @@ fn say(worker: &Worker, plan: &Plan) {
     worker.log(format!("extracting archive '{}'", plan.template));
     worker.log("Total bytes read: 524288000 (500MiB, 500MiB/s)");
     worker.log(format!("Detected container architecture: {}", plan.arch));
+    let nesting = plan
+        .set
+        .text("features")
+        .is_some_and(|text| text.contains("nesting=1"));
+    if let Some(version) = systemd_version(&plan.template).filter(|_| !nesting && !plan.restore) {
+        worker.warn(format!(
+            "Systemd {version} detected. You may need to enable nesting."
+        ));
+    }
     for kind in [
         "ssh_host_rsa_key",
         "ssh_host_ecdsa_key",
@@ -287,6 +296,23 @@ fn say(worker: &Worker, plan: &Plan) {
             "Creating SSH host key '{kind}' - this may take some time ..."
         ));
     }
+}
+
+/// The systemd of releases that need nesting; older ones start without.
+fn systemd_version(template: &str) -> Option<u32> {
+    let file = template.rsplit('/').next().unwrap_or_default();
+    let known = [
+        ("debian-13", 257),
+        ("ubuntu-24.10", 256),
+        ("ubuntu-25", 257),
+        ("fedora-42", 257),
+        ("fedora-43", 258),
+        ("archlinux", 258),
+    ];
+    known
+        .iter()
+        .find(|(stem, _)| file.starts_with(stem))
+        .map(|(_, version)| *version)
 }
 
 /// The container's configuration, its volumes made.

@@ -11,6 +11,7 @@ mod firewall_lists;
 mod guest_config;
 mod guest_copy;
 mod guest_end;
+mod guest_move;
 mod guest_power;
 mod guest_read;
 mod guest_snapshot;
@@ -20,11 +21,14 @@ mod mapping;
 mod network;
 mod nodes;
 mod pools;
+mod qemu_agent;
+mod qemu_cloudinit;
 mod qemu_create;
 mod replication;
 mod storages;
 mod tasks;
 mod users;
+mod vzdump;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -61,6 +65,7 @@ const FAMILIES: &[&[Route]] = &[
     guest_config::ROUTES,
     guest_copy::ROUTES,
     guest_end::ROUTES,
+    guest_move::ROUTES,
     guest_power::ROUTES,
     guest_read::ROUTES,
     guest_snapshot::ROUTES,
@@ -70,11 +75,14 @@ const FAMILIES: &[&[Route]] = &[
     network::ROUTES,
     nodes::ROUTES,
     pools::ROUTES,
+    qemu_agent::ROUTES,
+    qemu_cloudinit::ROUTES,
     qemu_create::ROUTES,
     replication::ROUTES,
     storages::ROUTES,
     tasks::ROUTES,
     users::ROUTES,
+    vzdump::ROUTES,
 ];
 
 /// What a verb of a path template does, if the lab serves it.

@@ -7,9 +7,9 @@ mod format;
 mod property;
 mod validate;
 
-pub(crate) use property::{PropertyError, parse_property_string, print_property_string};
+pub(crate) use property::{parse_property_string, print_property_string};
+pub(crate) use validate::coerce;
 pub use validate::verify;
-pub(crate) use validate::{Errors, coerce, is_boolean};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

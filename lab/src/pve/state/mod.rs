@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::access::Access;
+use super::hooks::AgentResult;
 use super::task::Tasks;
 
 pub(crate) use guest::{Guest, Pending, Snapshot, Status, sha1_hex};
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) replication: BTreeMap<String, Config>,
     /// `datacenter.cfg`.
     pub(crate) options: Config,
+    /// Programs started by guest agents, by machine and process; none while they run.
+    pub(crate) agent_jobs: BTreeMap<(u32, u32), Option<AgentResult>>,
     /// File names of appliances that can be downloaded.
     pub(crate) appliances: Vec<String>,
     /// The next process number and clock tick of tasks.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::fixture::{Device, NodePool};
+use crate::fixture::Device;
 
 /// A node of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -18,13 +18,11 @@ pub(crate) struct Node {
     pub(crate) dns: [Option<String>; 3],
     pub(crate) hosts: String,
     pub(crate) timezone: String,
-    pub(crate) description: Option<String>,
     pub(crate) config: Map<String, Value>,
     pub(crate) ifaces: Vec<Iface>,
     /// Staged interfaces, as `interfaces.new` holds them; none without changes.
     pub(crate) staged: Option<Vec<Iface>>,
     pub(crate) devices: Vec<Device>,
-    pub(crate) pools: Vec<NodePool>,
 }
 
 /// A network interface of a node: the keys of `GET /nodes/{node}/network`.

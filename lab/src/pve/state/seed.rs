@@ -121,7 +121,6 @@ fn nodes(fixture: &Fixture, now: i64) -> Vec<Node> {
                 timezone: fixture.timezone.clone().unwrap_or_else(|| "Etc/UTC".into()),
                 ifaces: bridges.iter().map(iface).collect(),
                 devices: seed.devices.clone(),
-                pools: seed.pools.clone(),
                 ..Node::default()
             }
         })
