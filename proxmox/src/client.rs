@@ -1,37 +1,31 @@
-//! The one transport: sends requests, reads answers, repeats what may be repeated, keeps the session.
-//!
-//! It speaks HTTP/1.1 over TLS that was given a trust, follows no redirect and uses no proxy. Bodies always have a length:
-//! the server refuses chunked ones.
+//! What sends requests: repeats those that may be repeated, keeps the session, keeps changes to one node few at a time.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use hyper::ext::ReasonPhrase;
-use reqwest::header::{COOKIE, HeaderMap, HeaderValue};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
+use crate::answer::Answer;
 use crate::error::Error;
-use crate::loose::flag_of;
 use crate::request::{Request, Retry};
-use crate::session::{Auth, Session, Ticket};
-use crate::trust::{Trust, Verifier};
+use crate::session::{Auth, Session};
+use crate::transport::Transport;
+use crate::trust::Trust;
 
 /// How long a request may take: the server's own proxy gives up after 30 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How often a request is sent at most.
 const ATTEMPTS_MAX: u32 = 4;
-/// The pause before the second attempt; doubled each time.
-const PAUSE_FIRST: Duration = Duration::from_millis(250);
-/// How many changing requests are under way at a time: each server has three workers by default.
-const WRITES_MAX: usize = 3;
-/// How long an idle connection is kept: the server closes them after five seconds.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How many changing requests are under way to one node at a time: it has three workers by default.
+const WRITES_PER_NODE: usize = 3;
+/// All attempts together take at most so many times the time of one.
+const CALL_REQUESTS: u32 = 4;
 
 /// Where a server is and how one gets in.
 #[derive(Debug, Clone)]
@@ -44,6 +38,30 @@ pub struct Endpoint {
     pub trust: Trust,
 }
 
+/// How long a client waits. The usual values are for real servers; tests shorten them.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// For one answer.
+    pub request: Duration,
+    /// Before the second attempt; doubled each time.
+    pub pause: Duration,
+    /// How old a ticket may be: it lives two hours and is renewed before half of that.
+    pub renew_after: Duration,
+    /// How long is looked for what became of a creation whose answer was lost: a guest's lock alone may take 10 s.
+    pub search: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            request: REQUEST_TIMEOUT,
+            pause: Duration::from_millis(250),
+            renew_after: Duration::from_secs(55 * 60),
+            search: Duration::from_secs(20),
+        }
+    }
+}
+
 /// A connection to a server or cluster. Cheap to clone; clones share the session.
 #[derive(Clone)]
 pub struct Client {
@@ -51,27 +69,15 @@ pub struct Client {
 }
 
 struct Inner {
-    http: reqwest::Client,
-    base: String,
-    auth: Auth,
+    transport: Transport,
     session: Session,
-    verifier: Arc<Verifier>,
-    writes: Semaphore,
-    timeout: Duration,
-}
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// What was asked for.
-    pub data: Value,
-    /// How many there are altogether, of lists in pages.
-    pub total: Option<i64>,
+    lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
+    times: Times,
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({}, {:?})", self.inner.base, self.inner.auth)
+        write!(f, "Client({}, {:?})", self.url(), self.inner.session.auth)
     }
 }
 
@@ -80,9 +86,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A URL that is not `https`, a certificate or fingerprint that cannot be read.
+    /// A URL that is not `https`, credentials, a certificate or a fingerprint that cannot be read.
     pub fn new(endpoint: Endpoint) -> Result<Self, Error> {
-        Self::with_timeout(endpoint, REQUEST_TIMEOUT)
+        Self::with_times(endpoint, Times::default())
     }
 
     /// The same with another limit for each request.
@@ -91,48 +97,43 @@ impl Client {
     ///
     /// As [`Client::new`].
     pub fn with_timeout(endpoint: Endpoint, timeout: Duration) -> Result<Self, Error> {
-        let url = endpoint.url.trim().trim_end_matches('/');
-        let url = url.strip_suffix("/api2/json").unwrap_or(url);
-        let parsed = reqwest::Url::parse(url)
-            .map_err(|error| Error::Setting(format!("`{url}` is no URL: {error}")))?;
-        if parsed.scheme() != "https" {
-            return Err(Error::Setting(format!(
-                "`{url}` is not `https`: credentials are never sent in clear"
-            )));
-        }
-        let verifier = Verifier::new(&endpoint.trust)?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(verifier.config()?)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Setting(format!("HTTP: {}", chain(&error))))?;
+        let times = Times {
+            request: timeout,
+            ..Times::default()
+        };
+        Self::with_times(endpoint, times)
+    }
+
+    /// The same with other times.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn with_times(endpoint: Endpoint, times: Times) -> Result<Self, Error> {
+        endpoint.auth.check()?;
         Ok(Self {
             inner: Arc::new(Inner {
-                http,
-                base: url.to_owned(),
-                auth: endpoint.auth,
-                session: Session::default(),
-                verifier,
-                writes: Semaphore::new(WRITES_MAX),
-                timeout,
+                transport: Transport::new(&endpoint.url, &endpoint.trust)?,
+                session: Session::new(endpoint.auth),
+                lanes: Mutex::default(),
+                times,
             }),
         })
     }
 
     /// Where it is connected to.
     pub fn url(&self) -> &str {
-        &self.inner.base
+        &self.inner.transport.base
     }
 
     /// Whose rights are used.
     pub fn user(&self) -> &str {
-        self.inner.auth.user()
+        self.inner.session.auth.user()
+    }
+
+    /// How long it waits.
+    pub fn times(&self) -> &Times {
+        &self.inner.times
     }
 
     /// Sends a request and gives the `data` of its answer.
@@ -150,244 +151,90 @@ impl Client {
     ///
     /// As [`Client::call`].
     pub async fn ask(&self, request: &Request) -> Result<Answer, Error> {
-        // The semaphore is never closed.
-        let _permit = if request.in_query() {
-            None
-        } else {
-            self.inner.writes.acquire().await.ok()
-        };
-        let mut pause = PAUSE_FIRST;
-        for attempt in 1.. {
-            let error = match self.attempt(request).await {
+        let inner = &*self.inner;
+        let deadline = Instant::now() + inner.times.request * CALL_REQUESTS;
+        let mut pause = inner.times.pause;
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(request, deadline).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => error,
+                Err(error) => error.without(inner.session.auth.secrets()),
             };
             let may = match request.repeat() {
                 Retry::Idempotent => error.is_passing(),
                 Retry::Once => error.is_undone(),
                 Retry::Never => false,
             };
-            if !may || attempt >= ATTEMPTS_MAX {
+            let now = jitter(pause.min(PAUSE_MAX));
+            if !may || attempt >= ATTEMPTS_MAX || Instant::now() + now >= deadline {
                 return Err(error);
             }
             tracing::debug!(?request, attempt, %error, "asking again");
-            tokio::time::sleep(jitter(pause)).await;
+            tokio::time::sleep(now).await;
             pause *= 2;
+            attempt += 1;
         }
-        Err(Error::Answer("no attempt was made".to_owned()))
     }
 
     /// One attempt, with a new ticket where the old one is refused: a 401 means that nothing was done.
-    async fn attempt(&self, request: &Request) -> Result<Answer, Error> {
-        let (headers, since) = self.credentials(request).await?;
-        let result = self.send(request, headers).await;
-        match (result, since) {
-            (Err(Error::Unauthorized(_)), Some(since)) => {
-                self.forget(since).await;
-                let (headers, _) = self.credentials(request).await?;
-                self.send(request, headers).await
-            }
-            (result, _) => result,
-        }
-    }
-
-    /// The headers that say who one is, and since when the ticket in them is.
-    async fn credentials(&self, request: &Request) -> Result<(HeaderMap, Option<Instant>), Error> {
-        let mut headers = HeaderMap::new();
-        match &self.inner.auth {
-            Auth::Token { id, secret } => {
-                let value = secret_header(&format!("PVEAPIToken={id}={secret}"))?;
-                headers.insert(reqwest::header::AUTHORIZATION, value);
-                Ok((headers, None))
-            }
-            Auth::Login { .. } => {
-                let ticket = self.ticket().await?;
-                let escaped = crate::request::segment(&ticket.ticket);
-                headers.insert(COOKIE, secret_header(&format!("PVEAuthCookie={escaped}"))?);
-                if request.method() != crate::request::Method::Get {
-                    headers.insert("CSRFPreventionToken", secret_header(&ticket.csrf)?);
-                }
-                Ok((headers, Some(ticket.since)))
-            }
-        }
-    }
-
-    /// The ticket in use, renewed or got anew where it has to be. Whoever needs one meanwhile waits for it.
-    async fn ticket(&self) -> Result<Ticket, Error> {
-        let mut held = self.inner.session.ticket.lock().await;
-        match held.as_ref() {
-            Some(ticket) if !ticket.is_old() => return Ok(ticket.clone()),
-            Some(old) => {
-                // The old ticket is a password while it lives.
-                let renewed = self.log_in(&old.ticket).await;
-                if let Ok(answer) = renewed
-                    && let Some(ticket) = Ticket::of(&answer)
-                {
-                    *held = Some(ticket.clone());
-                    return Ok(ticket);
-                }
-            }
-            None => {}
-        }
-        let Auth::Login {
-            user,
-            password,
-            totp,
-        } = &self.inner.auth
-        else {
-            return Err(Error::Setting("a token has no ticket".to_owned()));
-        };
-        let mut answer = self.log_in(password).await?;
-        if flag_of(&answer, "NeedTFA").unwrap_or(false) {
-            let challenge = answer.get("ticket").and_then(Value::as_str);
-            let (Some(challenge), Some(code)) = (challenge, totp) else {
-                return Err(Error::SecondFactor { user: user.clone() });
-            };
-            let request = Request::post("/access/ticket")
-                .with("username", user)
-                .with("tfa-challenge", challenge)
-                .with("password", format!("totp:{code}"));
-            answer = self.send(&request, HeaderMap::new()).await?.data;
-        }
-        let ticket = Ticket::of(&answer)
-            .ok_or_else(|| Error::Answer("a login without a ticket".to_owned()))?;
-        *held = Some(ticket.clone());
-        Ok(ticket)
-    }
-
-    async fn log_in(&self, password: &str) -> Result<Value, Error> {
-        let request = Request::post("/access/ticket")
-            .with("username", self.user())
-            .with("password", password);
-        Ok(self.send(&request, HeaderMap::new()).await?.data)
-    }
-
-    /// Forgets a ticket that was refused, unless somebody got a newer one meanwhile.
-    async fn forget(&self, since: Instant) {
-        let mut held = self.inner.session.ticket.lock().await;
-        if held.as_ref().is_some_and(|ticket| ticket.since == since) {
-            *held = None;
-        }
-    }
-
-    async fn send(&self, request: &Request, headers: HeaderMap) -> Result<Answer, Error> {
+    async fn attempt(&self, request: &Request, deadline: Instant) -> Result<Answer, Error> {
         let inner = &*self.inner;
-        let url = format!("{}/api2/json{}", inner.base, request.path());
-        let method = match request.method() {
-            crate::request::Method::Get => reqwest::Method::GET,
-            crate::request::Method::Post => reqwest::Method::POST,
-            crate::request::Method::Put => reqwest::Method::PUT,
-            crate::request::Method::Delete => reqwest::Method::DELETE,
+        let _lane = self.lane(request, deadline).await?;
+        let (transport, session, times) = (&inner.transport, &inner.session, &inner.times);
+        let (headers, generation) = session.headers(request, transport, times).await?;
+        let result = transport.send(request, headers, times.request).await;
+        let (Err(Error::Unauthorized(_)), Some(generation)) = (&result, generation) else {
+            return result;
         };
-        let mut builder = inner.http.request(method, url).headers(headers);
-        builder = match (request.in_query(), request.params()) {
-            (true, []) => builder,
-            (true, params) => builder.query(params),
-            (false, params) => builder.form(params),
+        session.forget(generation).await;
+        let (headers, _) = session.headers(request, transport, times).await?;
+        transport.send(request, headers, times.request).await
+    }
+
+    /// A place among the changes to the request's node; reads need none.
+    async fn lane(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Option<OwnedSemaphorePermit>, Error> {
+        if request.method() == crate::request::Method::Get {
+            return Ok(None);
+        }
+        let node = request.node().unwrap_or_default().to_owned();
+        let lane = {
+            let lanes = self.inner.lanes.lock();
+            let mut lanes = lanes.unwrap_or_else(PoisonError::into_inner);
+            let lane = lanes.entry(node);
+            Arc::clone(lane.or_insert_with(|| Arc::new(Semaphore::new(WRITES_PER_NODE))))
         };
-        let response = builder.send().await.map_err(|error| self.explain(&error))?;
-        let status = response.status();
-        let reason = match response.extensions().get::<ReasonPhrase>() {
-            Some(reason) => String::from_utf8_lossy(reason.as_bytes()).into_owned(),
-            None => status.canonical_reason().unwrap_or_default().to_owned(),
-        };
-        let body = match self.body(response).await {
-            Ok(body) => body,
-            // An error without its body is still that error.
-            Err(_) if status.as_u16() >= 400 => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        if status.as_u16() == 200 {
-            return answer(&body);
-        }
-        if status.is_redirection() {
-            return Err(Error::Answer(format!(
-                "a redirect ({status}); the URL is not that of the API"
-            )));
-        }
-        Err(Error::of_answer(request, status.as_u16(), &reason, &body))
+        let permit = tokio::time::timeout_at(deadline, lane.acquire_owned()).await;
+        // The semaphore is never closed.
+        let permit = permit.ok().and_then(Result::ok);
+        permit.map(Some).ok_or_else(|| Error::Unreachable {
+            url: self.url().to_owned(),
+            why: "too many changes are under way there, nothing was sent".to_owned(),
+        })
     }
-
-    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.explain(&error))?
-        {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Error::Answer(format!(
-                    "longer than {ANSWER_BYTES_MAX} bytes"
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    fn explain(&self, error: &reqwest::Error) -> Error {
-        let inner = &*self.inner;
-        if error.is_connect() {
-            if let Some(refused) = inner.verifier.take_refused() {
-                return Error::Untrusted {
-                    url: inner.base.clone(),
-                    reason: refused.reason,
-                    fingerprint: refused.fingerprint,
-                };
-            }
-            return Error::Unreachable {
-                url: inner.base.clone(),
-                why: chain(error),
-            };
-        }
-        if error.is_timeout() {
-            return Error::Timeout {
-                seconds: inner.timeout.as_secs(),
-            };
-        }
-        Error::Lost(chain(error))
-    }
-}
-
-fn answer(body: &[u8]) -> Result<Answer, Error> {
-    let mut json: Value = serde_json::from_slice(body).map_err(|error| {
-        Error::Answer(format!("no JSON ({error}); the URL is not that of the API"))
-    })?;
-    let total = json.get("total").and_then(crate::loose::integer);
-    match json.get_mut("data") {
-        Some(data) => Ok(Answer {
-            data: data.take(),
-            total,
-        }),
-        None => Err(Error::Answer(
-            "JSON without `data`; the URL is not that of the API".to_owned(),
-        )),
-    }
-}
-
-fn secret_header(text: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::Setting("the credentials hold characters that no header can carry".to_owned())
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-/// An error with its causes: what the system says stands innermost. Of URLs only the server's base is told.
-fn chain(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 /// Between half of the pause and the whole, so that many clients do not come back together.
 pub(crate) fn jitter(pause: Duration) -> Duration {
-    let nanos = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map(|now| now.subsec_nanos())
-        .unwrap_or_default();
-    let share = 0.5 + f64::from(nanos % 1000) / 2000.0;
+    use std::hash::BuildHasher as _;
+    // The standard library's hash keys differ each time; they are its only source of chance.
+    let bits = std::hash::RandomState::new().hash_one(0_u8);
+    let share = 0.5 + (bits >> 12) as f64 / (1_u64 << 53) as f64;
     pause.mul_f64(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_and_stay_between_half_and_the_whole() {
+        let whole = Duration::from_millis(100);
+        let pauses: std::collections::HashSet<_> = (0..50).map(|_| jitter(whole)).collect();
+        assert!(pauses.len() > 25, "{pauses:?}");
+        assert!(pauses.iter().all(|&one| one >= whole / 2 && one <= whole));
+    }
 }

@@ -12,6 +12,9 @@ use crate::request::Request;
 /// The most of an error's text that is kept, in characters.
 const TEXT_CHARS_MAX: usize = 2000;
 
+/// Shorter secrets are not looked for in texts.
+const SECRET_BYTES_MIN: usize = 4;
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -220,7 +223,7 @@ impl Error {
 
     /// The guest does not run.
     pub fn is_not_running(&self) -> bool {
-        self.says(&["not running"])
+        self.says(&["not running"]) && !self.is_no_agent()
     }
 
     /// The guest agent does not answer (yet), or is not configured.
@@ -229,6 +232,61 @@ impl Error {
             "QEMU guest agent is not running",
             "No QEMU guest agent configured",
         ])
+    }
+
+    /// Only `root@pam` itself may do it: a login is needed instead of a token (a token of `root@pam` is not `root@pam`).
+    pub fn needs_root(&self) -> bool {
+        let told = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            text.contains("allowed for root@pam")
+                || text.contains("only root can")
+                || text.contains("only root may")
+                || text.contains("not available with api token")
+        };
+        match self {
+            Self::Refused { message, .. } | Self::Forbidden { message, .. } => told(message),
+            Self::Parameters { errors, .. } => errors.values().any(|why| told(why)),
+            _ => false,
+        }
+    }
+
+    /// The same without what is secret, in the forms in which it may have come back.
+    pub(crate) fn without<'a>(mut self, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        for secret in secrets {
+            // Shorter ones would tear up innocent words.
+            if secret.len() < SECRET_BYTES_MIN {
+                continue;
+            }
+            for form in [secret.to_owned(), crate::request::segment(secret)] {
+                self.each_text(|text| {
+                    if text.contains(&form) {
+                        *text = text.replace(&form, "(secret)");
+                    }
+                });
+            }
+        }
+        self
+    }
+
+    fn each_text(&mut self, mut change: impl FnMut(&mut String)) {
+        match self {
+            Self::Unauthorized(text)
+            | Self::NotImplemented(text)
+            | Self::NodeDown(text)
+            | Self::ProxyTimeout(text)
+            | Self::Lost(text)
+            | Self::Answer(text)
+            | Self::Task(text) => change(text),
+            Self::Forbidden { message, .. } => change(message),
+            Self::Parameters { message, errors }
+            | Self::Refused {
+                message, errors, ..
+            } => {
+                change(message);
+                errors.values_mut().for_each(change);
+            }
+            _ => {}
+        }
     }
 
     /// Whether the request certainly was not carried out.
@@ -279,6 +337,10 @@ impl Error {
             )),
             595 => Self::NodeDown(message),
             596 => Self::ProxyTimeout(message),
+            // Other failures of its proxy: the same in effect.
+            597..=599 => Self::ProxyTimeout(format!("{status} {message}")),
+            // Odd, but so: a resize of an unknown disk is a 500 with errors by parameter.
+            500 if !errors.is_empty() => Self::Parameters { message, errors },
             _ => Self::Refused {
                 status,
                 message,
@@ -337,6 +399,31 @@ mod tests {
         let error = of(400, "Parameter verification failed.", body);
         assert_eq!(error.to_string(), "`cores`: too many; `vmid`: type check");
         assert_eq!(error.kind(), ErrorKind::Refused);
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_is_taken_out_in_both_forms() {
+        let error = of(500, "got 'p w!rd' and 'p%20w%21rd', not 'abc'", "");
+        let error = error.without(["p w!rd", "abc"]);
+        assert_eq!(
+            error.to_string(),
+            "got '(secret)' and '(secret)', not 'abc'"
+        );
+    }
+
+    #[test]
+    fn what_only_root_may_is_told_apart() {
+        let text = "Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)";
+        assert!(of(403, text, "").needs_root());
+        assert!(
+            of(
+                500,
+                "only root can set 'hostpci0' config for non-mapped devices",
+                ""
+            )
+            .needs_root()
+        );
+        assert!(!of(403, "Permission check failed (/vms/200, VM.Audit)", "").needs_root());
     }
 
     #[test]

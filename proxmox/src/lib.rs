@@ -16,12 +16,14 @@
 //! # Ok(()) }
 //! ```
 
+mod answer;
 mod client;
 mod error;
 mod loose;
 mod property;
 mod request;
 mod session;
+mod transport;
 mod trust;
 mod upid;
 
@@ -34,7 +36,8 @@ pub mod ha;
 pub mod storage;
 pub mod task;
 
-pub use client::{Client, Endpoint, REQUEST_TIMEOUT};
+pub use answer::{Answer, decode};
+pub use client::{Client, Endpoint, REQUEST_TIMEOUT, Times};
 pub use error::{Error, ErrorKind};
 pub use loose::{flag, integer, number, text};
 pub use property::{PropertyString, same_value};

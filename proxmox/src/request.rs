@@ -48,6 +48,15 @@ pub struct Request {
     pub(crate) retry: Retry,
 }
 
+/// Parameters whose values are secrets.
+const SECRET_NAMES: [&str; 5] = [
+    "password",
+    "cipassword",
+    "otp",
+    "tfa-challenge",
+    "vncticket",
+];
+
 impl Request {
     /// Reads.
     pub fn get(path: impl Into<String>) -> Self {
@@ -152,6 +161,25 @@ impl Request {
     /// How it may be repeated.
     pub fn repeat(&self) -> Retry {
         self.retry
+    }
+
+    /// The node that it is about, from its path.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.path.strip_prefix("/nodes/")?.split('/').next()
+    }
+
+    /// The parameters as a form or query: everything is escaped, as a bare `=` cuts a value short.
+    pub(crate) fn encoded(&self) -> String {
+        let pairs = self.params.iter();
+        let pairs = pairs.map(|(name, value)| format!("{}={}", segment(name), segment(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    /// Values that must stand in no text.
+    pub(crate) fn secrets(&self) -> Vec<&str> {
+        let secret = |name: &str| SECRET_NAMES.contains(&name);
+        let params = self.params.iter().filter(|(name, _)| secret(name));
+        params.map(|(_, value)| value.as_str()).collect()
     }
 
     /// Parameters of GET and DELETE stand in the query: a body is refused with 501.

@@ -2,7 +2,8 @@
 //!
 //! There is no way to trust everything. A certificate that is refused is told with its fingerprint.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,7 +11,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -27,33 +29,79 @@ pub enum Trust {
     System,
 }
 
-/// Refuses and remembers what it refused.
-#[derive(Debug)]
-pub(crate) struct Verifier {
-    kind: Kind,
-    provider: Arc<CryptoProvider>,
-    refused: Mutex<Option<Refused>>,
-}
-
-/// A certificate that was refused.
+/// A certificate that was refused: it travels inside the error of the handshake.
 #[derive(Debug, Clone)]
-pub(crate) struct Refused {
+pub(crate) struct Refusal {
     pub(crate) fingerprint: String,
     pub(crate) reason: String,
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The refusal inside an error of the transport, however deep.
+pub(crate) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Refusal> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(CertificateError::Other(other))) =
+            error.downcast_ref()
+        {
+            return other.0.downcast_ref::<Refusal>().cloned();
+        }
+        // The source of an I/O error is that of the error it holds: the held one is skipped.
+        let held = error.downcast_ref::<std::io::Error>();
+        if let Some(held) = held.and_then(std::io::Error::get_ref) {
+            let held: &(dyn std::error::Error + 'static) = held;
+            if let Some(found) = refusal(held) {
+                return Some(found);
+            }
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// TLS with this trust and HTTP/1.1 only, which is all the server speaks.
+pub(crate) fn tls(trust: &Trust) -> Result<ClientConfig, Error> {
+    let verifier = Verifier::new(trust)?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Setting(format!("TLS: {error}")))?;
+    let mut config = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[derive(Debug)]
+struct Verifier {
+    kind: Kind,
+    provider: Arc<CryptoProvider>,
+}
+
 #[derive(Debug)]
 enum Kind {
-    Chain(Arc<dyn ServerCertVerifier>),
+    Chain {
+        verifier: Arc<dyn ServerCertVerifier>,
+        /// A server's own certificate in the file is trusted as if by its fingerprint.
+        given: Vec<CertificateDer<'static>>,
+    },
     Pin([u8; 32]),
 }
 
 impl Verifier {
-    pub(crate) fn new(trust: &Trust) -> Result<Arc<Self>, Error> {
+    fn new(trust: &Trust) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let kind = match trust {
             Trust::Fingerprint(text) => Kind::Pin(fingerprint(text)?),
-            Trust::Ca(pem) => Kind::Chain(authorities(pem, &provider)?),
+            Trust::Ca(pem) => authorities(pem, &provider)?,
             Trust::System => {
                 let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&provider));
                 let verifier = verifier.map_err(|error| {
@@ -61,36 +109,13 @@ impl Verifier {
                         "the certificates that this machine trusts: {error}"
                     ))
                 })?;
-                Kind::Chain(Arc::new(verifier))
+                Kind::Chain {
+                    verifier: Arc::new(verifier),
+                    given: Vec::new(),
+                }
             }
         };
-        Ok(Arc::new(Self {
-            kind,
-            provider,
-            refused: Mutex::new(None),
-        }))
-    }
-
-    /// TLS with this trust and HTTP/1.1 only, which is all the server speaks.
-    pub(crate) fn config(self: &Arc<Self>) -> Result<ClientConfig, Error> {
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Setting(format!("TLS: {error}")))?;
-        let mut config = builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(self) as _)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
-    }
-
-    /// What was refused last.
-    pub(crate) fn take_refused(&self) -> Option<Refused> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Refused>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Self { kind, provider })
     }
 }
 
@@ -104,28 +129,31 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let hash: [u8; 32] = Sha256::digest(end_entity).into();
-        let verdict = match &self.kind {
-            Kind::Pin(pin) if *pin == hash => Ok(ServerCertVerified::assertion()),
-            Kind::Pin(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
-            Kind::Chain(verifier) => verifier.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
+        let why = match &self.kind {
+            Kind::Pin(pin) if *pin == hash => return Ok(ServerCertVerified::assertion()),
+            Kind::Pin(_) => "it is not the one whose fingerprint was given".to_owned(),
+            Kind::Chain { given, .. } if given.iter().any(|one| **one == **end_entity) => {
+                return Ok(ServerCertVerified::assertion());
+            }
+            Kind::Chain { verifier, .. } => {
+                let verdict = verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                );
+                match verdict {
+                    Ok(verified) => return Ok(verified),
+                    Err(error) => reason(&error),
+                }
+            }
         };
-        if let Err(error) = &verdict {
-            let reason = match &self.kind {
-                Kind::Pin(_) => "it is not the one whose fingerprint was given".to_owned(),
-                Kind::Chain(_) => reason(error),
-            };
-            *self.lock() = Some(Refused {
-                fingerprint: print(&hash),
-                reason,
-            });
-        }
-        verdict
+        let refusal = Refusal {
+            fingerprint: print(&hash),
+            reason: why,
+        };
+        Err(CertificateError::Other(OtherError(Arc::new(refusal))).into())
     }
 
     fn verify_tls12_signature(
@@ -155,16 +183,14 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-fn authorities(
-    pem: &str,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+fn authorities(pem: &str, provider: &Arc<CryptoProvider>) -> Result<Kind, Error> {
     let setting = |why: String| Error::Setting(format!("the certificate authority: {why}"));
+    let given: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let given = given.map_err(|error| setting(error.to_string()))?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|error| setting(error.to_string()))?;
+    for certificate in &given {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|error| setting(error.to_string()))?;
     }
     if roots.is_empty() {
@@ -175,12 +201,13 @@ fn authorities(
     let verifier = builder
         .build()
         .map_err(|error| setting(error.to_string()))?;
-    Ok(verifier)
+    Ok(Kind::Chain { verifier, given })
 }
 
 fn fingerprint(text: &str) -> Result<[u8; 32], Error> {
     let digits: String = text
         .trim()
+        .to_ascii_lowercase()
         .trim_start_matches("sha256:")
         .chars()
         .filter(|c| *c != ':')
