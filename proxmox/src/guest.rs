@@ -170,6 +170,15 @@ impl Config {
     }
 }
 
+/// Whether a value makes a new volume: `STORE:SIZE`, or an import.
+fn makes_volume(value: &str) -> bool {
+    let volume = value.split(',').next().unwrap_or_default();
+    let volume = volume.split_once('=').map_or(volume, |(_, volume)| volume);
+    let size = volume.split_once(':').map(|(_, size)| size);
+    let is_size = size.is_some_and(|size| size == "cloudinit" || size.parse::<f64>().is_ok());
+    is_size || value.contains("import-from=")
+}
+
 fn tags(text: &str) -> Vec<String> {
     let parts = text.split([',', ';', ' ']).filter(|tag| !tag.is_empty());
     parts.map(str::to_owned).collect()
@@ -228,7 +237,10 @@ impl Guest {
         params: impl IntoIterator<Item = (N, V)>,
     ) -> Request {
         let path = format!("/nodes/{}/{}", segment(&self.node), self.kind.as_str());
-        Request::post(path).with("vmid", self.vmid).with_all(params)
+        Request::post(path)
+            .retry(Retry::Once)
+            .with("vmid", self.vmid)
+            .with_all(params)
     }
 
     /// How it stands now.
@@ -259,10 +271,20 @@ impl Guest {
         digest: Option<&str>,
     ) -> Request {
         let delete = (!delete.is_empty()).then(|| delete.join(","));
-        Request::put(self.path("/config"))
+        let request = Request::put(self.path("/config"))
             .with_all(params)
             .maybe("delete", delete)
-            .maybe("digest", digest)
+            .maybe("digest", digest);
+        // The second time it would make another volume, or find its own change under another digest.
+        match digest.is_some()
+            || request
+                .params()
+                .iter()
+                .any(|(_, value)| makes_volume(value))
+        {
+            true => request.retry(Retry::Once),
+            false => request,
+        }
     }
 
     /// Starts it. Gives a task.
@@ -295,6 +317,7 @@ impl Guest {
     /// Copies it to another number; `full` copies the disks too. Gives a task.
     pub fn clone_to(&self, newid: u32, full: Option<bool>) -> Request {
         Request::post(self.path("/clone"))
+            .retry(Retry::Once)
             .with("newid", newid)
             .maybe("full", full.map(u8::from))
     }
@@ -461,8 +484,6 @@ pub async fn create(
     task_type: &str,
     task_node: &str,
 ) -> Result<Created, Error> {
-    /// How long is looked for a task whose request's answer was lost.
-    const SEARCH_MAX: Duration = Duration::from_secs(20);
     let since = server_time(client, task_node).await?;
     let error = match client.call(request).await {
         Ok(answer) => return task::upid(&answer).map(Created::Task),
@@ -472,11 +493,10 @@ pub async fn create(
     };
     let started = Instant::now();
     loop {
-        // A copy's task is about the guest that is copied.
-        let about = if task_type.ends_with("clone") {
-            None
-        } else {
-            Some(new.vmid)
+        // A copy's task is about the guest that is copied: its number stands in the path.
+        let about = match request.path().strip_suffix("/clone") {
+            Some(source) => source.rsplit('/').next().and_then(|vmid| vmid.parse().ok()),
+            None => Some(new.vmid),
         };
         let found = client
             .call(&task::list(task_node, about, Some(task_type)))
@@ -490,10 +510,10 @@ pub async fn create(
                 return Ok(Created::Task(upid));
             }
         }
-        if started.elapsed() >= SEARCH_MAX {
+        if started.elapsed() >= client.times().search {
             return Err(error);
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(client.times().pause).await;
     }
 }
 
@@ -558,7 +578,22 @@ mod tests {
     fn only_settings_and_absolute_sizes_may_be_repeated() {
         let guest = Guest::new(Kind::Lxc, "pve1", 130);
         assert_eq!(guest.resize("rootfs", "+1G").repeat(), Retry::Never);
-        assert_eq!(guest.create([("ostemplate", "x")]).repeat(), Retry::Never);
+        // Once: repeated only where the server says that nothing was done.
+        assert_eq!(guest.create([("ostemplate", "x")]).repeat(), Retry::Once);
+        assert_eq!(guest.clone_to(131, None).repeat(), Retry::Once);
+        let set =
+            |name: &str, value: &str, digest| guest.set([(name, value)], &[], digest).repeat();
+        assert_eq!(set("memory", "512", None), Retry::Idempotent);
+        assert_eq!(
+            set("net0", "virtio=BC:24:11:00:00:01,bridge=vmbr0", None),
+            Retry::Idempotent
+        );
+        assert_eq!(set("mp0", "local:1,mp=/data", None), Retry::Once);
+        assert_eq!(
+            set("scsi0", "local:0,import-from=local:import/a.qcow2", None),
+            Retry::Once
+        );
+        assert_eq!(set("memory", "512", Some("ab")), Retry::Once);
         assert_eq!(guest.start().repeat(), Retry::Once);
         assert_eq!(guest.destroy().path(), "/nodes/pve1/lxc/130");
     }

@@ -1,7 +1,8 @@
 //! Tasks: what takes long goes on at the server; here it is waited for, with its log line by line.
 //!
-//! The first look comes within 50 ms, then ever less often. A task is asked about at the node that its name says. When the
-//! waiting is given up, the task goes on.
+//! The first look comes within 50 ms, then ever less often: a tenth of the time waited so far. There are no events and no long
+//! poll. A task is asked about at the node that its name says. A server that does not answer ends no wait: its tasks go on when
+//! it restarts. When the waiting is given up, the task goes on.
 
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,16 @@ use crate::upid::Upid;
 const LOOK_FIRST: Duration = Duration::from_millis(20);
 /// How often is looked at last.
 const LOOK_LAST: Duration = Duration::from_millis(1500);
-/// By how much the pause grows: so that the end is seen at most so much of the task's time late.
-const LOOK_GROWTH: f64 = 1.25;
+/// The pause is this part of the time waited so far: so late is the end seen at most.
+const LOOK_PART: u32 = 10;
+/// The log is read no more often than this while the task runs, so that it does not slow the looking.
+const LOG_PAUSE: Duration = Duration::from_millis(250);
+/// How long the rest of the log is asked for after the end.
+const LOG_REST_MAX: Duration = Duration::from_secs(10);
 /// How many lines are read at once.
 const LINES_PER_LOOK: usize = 500;
 /// How many lines are kept of a log.
 const LINES_MAX: usize = 20_000;
-/// How long a server that does not answer is asked again.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// How the last line of a log begins.
 const ENDS: [&str; 3] = ["TASK OK", "TASK ERROR: ", "TASK WARNINGS: "];
@@ -88,10 +91,16 @@ pub fn upid(answer: &Value) -> Result<Upid, Error> {
 /// As [`Client::call`]; a task that nobody knows any more is [`Error::Parameters`].
 pub async fn status(client: &Client, upid: &Upid) -> Result<Option<String>, Error> {
     let status = client.call(&path(upid, "status")).await?;
-    Ok(match text_of(&status, "status").as_deref() {
-        Some("running") => None,
-        _ => Some(text_of(&status, "exitstatus").unwrap_or_else(|| "unexpected status".to_owned())),
-    })
+    match text_of(&status, "status").as_deref() {
+        Some("running") => Ok(None),
+        Some("stopped") => Ok(Some(
+            text_of(&status, "exitstatus").unwrap_or_else(|| "unexpected status".to_owned()),
+        )),
+        other => Err(Error::Answer(format!(
+            "a task is `running` or `stopped`, not `{}`",
+            other.unwrap_or_default()
+        ))),
+    }
 }
 
 /// Waits until a task has ended; `line` gets each line of its log as it comes.
@@ -107,41 +116,55 @@ pub async fn wait(
     mut line: impl FnMut(&str),
 ) -> Result<Finished, Error> {
     let started = Instant::now();
-    let mut answered = Instant::now();
-    let mut pause = LOOK_FIRST;
+    let mut logged = started;
     let mut log = Log::default();
+    let mut known = false;
+    let mut last = String::new();
     loop {
+        let pause = (started.elapsed() / LOOK_PART).clamp(LOOK_FIRST, LOOK_LAST);
+        let left = limit.saturating_sub(started.elapsed());
+        tokio::time::sleep(pause.min(left)).await;
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(Error::Deadline {
-                what: format!("task `{upid}`"),
+                what: format!("task `{upid}`{last}"),
                 seconds: limit.as_secs(),
             });
         }
-        tokio::time::sleep(pause.min(left)).await;
-        pause = pause.mul_f64(LOOK_GROWTH).min(LOOK_LAST);
-        let looked = tokio::time::timeout(left, look(client, upid, &mut log, &mut line)).await;
-        match looked {
+        match tokio::time::timeout(left, status(client, upid)).await {
             // The time was over during the look.
             Err(_) => {}
-            Ok(Ok(None)) => answered = Instant::now(),
+            Ok(Ok(None)) => {
+                (known, last) = (true, String::new());
+                if logged.elapsed() >= LOG_PAUSE.max(pause) {
+                    // What cannot be read now is read later.
+                    let _ = tokio::time::timeout(left, log.read(client, upid, &mut line)).await;
+                    logged = Instant::now();
+                }
+            }
             Ok(Ok(Some(exit))) => {
+                let rest = log.read(client, upid, &mut line);
+                if !matches!(tokio::time::timeout(LOG_REST_MAX, rest).await, Ok(Ok(()))) {
+                    line("(the rest of the task's log could not be read)");
+                }
                 return Ok(Finished {
                     upid: upid.clone(),
                     end: end(exit, &log.lines),
                     log: log.lines,
                 });
             }
-            // A server that restarts does not end its tasks.
-            Ok(Err(error)) if may_pass(&error) && answered.elapsed() < SILENCE_MAX => {}
+            // Who was known a moment ago gets one more chance: a member of a cluster may not have heard yet.
+            Ok(Err(error @ Error::Unauthorized(_))) if known => {
+                (known, last) = (false, format!(" (last: {error})"));
+            }
+            Ok(Err(error)) if may_pass(&error) => last = format!(" (last: {error})"),
             Ok(Err(error)) => return Err(error),
         }
     }
 }
 
 fn may_pass(error: &Error) -> bool {
-    error.kind() == ErrorKind::Unknown
-        || matches!(error, Error::Unreachable { .. } | Error::NodeDown(_))
+    error.kind() == ErrorKind::Unknown || error.is_passing()
 }
 
 #[derive(Default)]
@@ -151,48 +174,43 @@ struct Log {
     read: usize,
 }
 
-async fn look(
-    client: &Client,
-    upid: &Upid,
-    log: &mut Log,
-    line: &mut impl FnMut(&str),
-) -> Result<Option<String>, Error> {
-    // First the status: what is in the log after the end is all there will be.
-    let exit = status(client, upid).await?;
-    loop {
-        let request = path(upid, "log")
-            .with("start", log.read)
-            .with("limit", LINES_PER_LOOK);
-        let read = match client.call(&request).await {
-            Ok(Value::Array(read)) => read,
-            Ok(_) => Vec::new(),
-            // The status is what counts; a log may be gone before it.
-            Err(_) if exit.is_some() => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let mut more = 0;
-        for entry in &read {
-            let number = integer_of(entry, "n").unwrap_or_default();
-            if usize::try_from(number).is_ok_and(|number| number <= log.read) {
-                continue;
-            }
-            let text = text_of(entry, "t").unwrap_or_default();
-            // An empty log is one line that is none.
-            if number == 1 && text == "no content" {
-                continue;
-            }
-            log.read += 1;
-            more += 1;
-            // The last line repeats the status, and may be there a moment before it.
-            if !ENDS.iter().any(|end| text.starts_with(end)) {
-                line(&text);
-                if log.lines.len() < LINES_MAX {
-                    log.lines.push(text);
+impl Log {
+    /// Hands on what is new.
+    async fn read(
+        &mut self,
+        client: &Client,
+        upid: &Upid,
+        line: &mut impl FnMut(&str),
+    ) -> Result<(), Error> {
+        loop {
+            let request = path(upid, "log")
+                .with("start", self.read)
+                .with("limit", LINES_PER_LOOK);
+            let answer = client.call(&request).await?;
+            let entries = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            let mut more = 0;
+            for entry in entries {
+                let number = integer_of(entry, "n").unwrap_or_default();
+                let text = text_of(entry, "t").unwrap_or_default();
+                // An empty log is one line that is none.
+                let is_none = number == 1 && text == "no content";
+                let is_old = usize::try_from(number).is_ok_and(|number| number <= self.read);
+                if is_none || is_old {
+                    continue;
+                }
+                self.read += 1;
+                more += 1;
+                // The last line repeats the status, and may be there a moment before it.
+                if !ENDS.iter().any(|end| text.starts_with(end)) {
+                    line(&text);
+                    if self.lines.len() < LINES_MAX {
+                        self.lines.push(text);
+                    }
                 }
             }
-        }
-        if more < LINES_PER_LOOK {
-            return Ok(exit);
+            if more < LINES_PER_LOOK {
+                return Ok(());
+            }
         }
     }
 }
