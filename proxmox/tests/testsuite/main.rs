@@ -1,0 +1,9 @@
+//! The client against a TLS server that misbehaves on demand, and against recorded answers of a real one.
+
+#![allow(clippy::print_stderr)]
+
+mod auth;
+mod corpus;
+mod server;
+mod tasks;
+mod transport;
