@@ -126,10 +126,10 @@ impl Check<'_> {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        if let Some(needed) = option(rest, "require_param").and_then(Value::as_str) {
-            if !self.params.has(needed) {
-                return Err(Fail::forbidden(""));
-            }
+        if let Some(needed) = option(rest, "require_param").and_then(Value::as_str)
+            && !self.params.has(needed)
+        {
+            return Err(Fail::forbidden(""));
         }
         let path = normalize(&path).unwrap_or_default();
         match option(rest, "any") {

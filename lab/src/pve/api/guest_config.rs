@@ -178,10 +178,9 @@ fn verify(call: &Call, state: &State, change: &Change) -> Result<(), Fail> {
             disk::check_storage(state, &change.node, storage, disk::content(change.kind))?;
         } else if let Some((storage, _)) =
             volume.split_once(':').filter(|_| !volume.starts_with('/'))
+            && state.storage(storage).is_none()
         {
-            if state.storage(storage).is_none() {
-                return Err(Fail::die(format!("storage '{storage}' does not exist")));
-            }
+            return Err(Fail::die(format!("storage '{storage}' does not exist")));
         }
     }
     Ok(())

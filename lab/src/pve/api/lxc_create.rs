@@ -221,18 +221,17 @@ async fn make(worker: Worker, plan: Plan) -> Result<(), Fail> {
         let _held = cluster.guest_lock(Lxc, plan.vmid).await?;
         let now = cluster.now();
         let mut state = cluster.lock();
-        if plan.force {
-            if let Some(old) = state
+        if plan.force
+            && let Some(old) = state
                 .guests
                 .get(&plan.vmid)
                 .filter(|guest| !guest.is_running())
-            {
-                let node = old.node.clone();
-                for (_, volid) in disk::disks(Lxc, &old.config.clone()) {
-                    disk::free(&mut state, &node, &volid).map_err(failed)?;
-                }
-                undo(&mut state, plan.vmid);
+        {
+            let node = old.node.clone();
+            for (_, volid) in disk::disks(Lxc, &old.config.clone()) {
+                disk::free(&mut state, &node, &volid).map_err(failed)?;
             }
+            undo(&mut state, plan.vmid);
         }
         check_unused(&state, plan.vmid).map_err(failed)?;
         let place = Place {

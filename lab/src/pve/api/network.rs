@@ -286,13 +286,13 @@ fn apply(call: &Call, state: &mut State) -> Outcome {
     let name = call.node();
     call.task(state, "srvreload", "networking", move |worker| async move {
         let mut state = worker.cluster.lock();
-        if let Some(node) = state.node_mut(&name) {
-            if let Some(mut staged) = node.staged.take() {
-                for iface in &mut staged {
-                    iface.keys.insert("active".into(), 1.into());
-                }
-                node.ifaces = staged;
+        if let Some(node) = state.node_mut(&name)
+            && let Some(mut staged) = node.staged.take()
+        {
+            for iface in &mut staged {
+                iface.keys.insert("active".into(), 1.into());
             }
+            node.ifaces = staged;
         }
         Ok(())
     })

@@ -108,12 +108,12 @@ fn create(call: &Call, state: &mut State) -> Outcome {
             "create pool failed: pool '{id}' already exists"
         )));
     }
-    if let Some((parent, _)) = id.rsplit_once('/') {
-        if !state.access.pools.contains_key(parent) {
-            return Err(Fail::die(format!(
-                "create pool failed: parent '{parent}' of pool '{id}' does not exist"
-            )));
-        }
+    if let Some((parent, _)) = id.rsplit_once('/')
+        && !state.access.pools.contains_key(parent)
+    {
+        return Err(Fail::die(format!(
+            "create pool failed: parent '{parent}' of pool '{id}' does not exist"
+        )));
     }
     state.access.pools.insert(
         id,

@@ -295,10 +295,10 @@ fn on_node(call: &Call, state: &mut State) -> Outcome {
         }
         let mut row = row(state, &node, storage);
         row.insert("storage".into(), storage.id.clone().into());
-        if let (Some(total), Some(used)) = (row["total"].as_f64(), row["used"].as_f64()) {
-            if total > 0.0 {
-                row.insert("used_fraction".into(), (used / total).into());
-            }
+        if let (Some(total), Some(used)) = (row["total"].as_f64(), row["used"].as_f64())
+            && total > 0.0
+        {
+            row.insert("used_fraction".into(), (used / total).into());
         }
         if call.params.flag("format") {
             let formats: &[&str] = if storage.is_directory() {

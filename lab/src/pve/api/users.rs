@@ -199,7 +199,7 @@ fn update(call: &Call, state: &mut State) -> Outcome {
 fn delete(call: &Call, state: &mut State) -> Outcome {
     let name = call.text("userid");
     if name == ROOT {
-        return Err(Fail::die("unable to delete user 'root@pam'".to_string()));
+        return Err(Fail::die("unable to delete user 'root@pam'"));
     }
     state
         .access

@@ -313,10 +313,10 @@ pub(crate) fn may_create(
     vmid: u32,
     pool: Option<&str>,
 ) -> Result<(), Fail> {
-    if let Some(pool) = pool {
-        if !state.access.pools.contains_key(pool) {
-            return Err(Fail::forbidden(&format!("pool '{pool}' does not exist")));
-        }
+    if let Some(pool) = pool
+        && !state.access.pools.contains_key(pool)
+    {
+        return Err(Fail::forbidden(&format!("pool '{pool}' does not exist")));
     }
     let own = call.may(state, &format!("/vms/{vmid}"), &["VM.Allocate"]);
     let by_pool =

@@ -267,6 +267,9 @@ fn table() -> &'static Table {
     })
 }
 
+/// Bytes that a compiled pattern may take.
+const PATTERN_BYTES_MAX: usize = 64 << 20;
+
 /// Perl's notation of patterns in ours.
 fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     let ours = pattern
@@ -274,9 +277,15 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
         .replace("(?^u:", "(?-i:")
         .replace("(?^i:", "(?i:")
         .replace("\\0", "\\x00");
-    Regex::new(&format!("^{ours}$"))
+    // A class of all letters, 256 times, is larger than the usual limit.
+    regex::RegexBuilder::new(&format!("^{ours}$"))
+        .size_limit(PATTERN_BYTES_MAX)
+        .build()
 }
 
 fn flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(u8::deserialize(from)? != 0)
 }
+
+#[cfg(test)]
+mod tests;

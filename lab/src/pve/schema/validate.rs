@@ -83,14 +83,14 @@ pub(crate) fn check_object(
         if !value.is_null() {
             check_property(&place, property, value, errors);
         }
-        if let Some(other) = property.requires.as_deref() {
-            if !values.has(other) {
-                add(
-                    errors,
-                    &below(other),
-                    &format!("missing property required by '{place}'"),
-                );
-            }
+        if let Some(other) = property.requires.as_deref()
+            && !values.has(other)
+        {
+            add(
+                errors,
+                &below(other),
+                &format!("missing property required by '{place}'"),
+            );
         }
     }
 }

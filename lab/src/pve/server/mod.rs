@@ -233,7 +233,7 @@ impl Shared {
         }
         let parsed = match request::parse(request).await {
             Ok(parsed) => parsed,
-            Err(refused) => return Ok(refused),
+            Err(refused) => return Ok(*refused),
         };
         let response = self.call(parsed).await;
         match fault {

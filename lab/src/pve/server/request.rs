@@ -15,6 +15,9 @@ use crate::pve::params::Params;
 /// The largest body that is read.
 pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
 
+/// An answer instead of a call.
+pub(super) type Refused = Box<Response<Full<Bytes>>>;
+
 /// A request that may become a call.
 pub(super) struct Incoming {
     pub(super) verb: String,
@@ -40,28 +43,22 @@ enum Kind {
 }
 
 /// Reads a request, or refuses it as the real server does before any login.
-pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Response<Full<Bytes>>> {
+pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Refused> {
     let (head, body) = request.into_parts();
     let verb = head.method.as_str().to_owned();
     if !matches!(verb.as_str(), "GET" | "POST" | "PUT" | "DELETE") {
-        return Err(respond::bare(
-            501,
-            &format!("method '{verb}' not available"),
-        ));
+        return Err(refuse(501, &format!("method '{verb}' not available")));
     }
     let raw = head.uri.path();
     let Some((format, path)) = split_format(raw) else {
         return Err(match raw.starts_with("/api2/") {
-            true => respond::bare(501, &format!("no formatter for uri {raw}")),
-            false => respond::bare(404, &format!("no such file '{}'", percent_decode(raw))),
+            true => refuse(501, &format!("no formatter for uri {raw}")),
+            false => refuse(404, &format!("no such file '{}'", percent_decode(raw))),
         });
     };
     let credentials = credentials(&head.headers);
     if head.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(respond::bare(
-            501,
-            "chunked transfer encoding not supported",
-        ));
+        return Err(refuse(501, "chunked transfer encoding not supported"));
     }
     let length: usize = header(&head.headers, CONTENT_LENGTH.as_str())
         .and_then(|text| text.parse().ok())
@@ -69,17 +66,17 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Respo
     let kind = match length {
         0 => Kind::None,
         _ if !matches!(verb.as_str(), "POST" | "PUT") => {
-            return Err(respond::bare(
+            return Err(refuse(
                 501,
                 &format!("Unexpected content for method '{verb}'"),
             ));
         }
-        _ if length > BODY_BYTES_MAX => return Err(respond::bare(501, "for data too large")),
+        _ if length > BODY_BYTES_MAX => return Err(refuse(501, "for data too large")),
         _ => kind_of(&head.headers)?,
     };
     let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => return Err(respond::bare(501, "for data too large")),
+        Err(_) => return Err(refuse(501, "for data too large")),
     };
     let query = head.uri.query().unwrap_or_default().to_owned();
     Ok(Incoming {
@@ -91,17 +88,22 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Respo
     })
 }
 
-fn kind_of(headers: &HeaderMap) -> Result<Kind, Response<Full<Bytes>>> {
+fn kind_of(headers: &HeaderMap) -> Result<Kind, Refused> {
     let whole = header(headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let kind = whole.split(';').next().unwrap_or_default().trim();
     match kind {
         "application/x-www-form-urlencoded" | "" => Ok(Kind::Form),
         "application/json" => Ok(Kind::Json),
-        _ => Err(respond::bare(
+        _ => Err(refuse(
             506,
             &format!("upload 'Content-Type '{whole}' not implemented"),
         )),
     }
+}
+
+/// A status with its reason phrase, in place of a call.
+fn refuse(status: u16, reason: &str) -> Refused {
+    Box::new(respond::bare(status, reason))
 }
 
 fn split_format(path: &str) -> Option<(Format, &str)> {
