@@ -275,10 +275,11 @@ struct World {
 
 impl World {
     fn new(checked: &[Checked]) -> Self {
+        let count = |of: fn(&Guide) -> usize| checked.iter().map(|one| of(&one.guide)).sum();
         let mut world = Self {
-            guides: HashMap::new(),
-            steps: HashMap::new(),
-            sections: HashMap::new(),
+            guides: HashMap::with_capacity(checked.len()),
+            steps: HashMap::with_capacity(count(|guide| guide.steps.len())),
+            sections: HashMap::with_capacity(count(|guide| guide.sections.len())),
         };
         for (guide, one) in checked.iter().enumerate() {
             world.guides.entry(one.guide.id.clone()).or_insert(guide);

@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// What a book becomes while it is read and rendered is very many small pieces.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     // A killed runner's children are ended by a process of this program.
     if let Some(code) = runbook_runner::process::watch_if_asked() {

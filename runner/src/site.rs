@@ -52,11 +52,20 @@ pub struct How<'a> {
     pub reload: Option<&'a str>,
 }
 
-/// Builds the site; gives the folder of its pages.
+/// A site that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The folder of its pages.
+    pub pages: PathBuf,
+    /// What it was built from. Whoever ends after the build need not take it apart.
+    pub site: Arc<Site>,
+}
+
+/// Builds the site.
 ///
 /// # Errors
 /// When the book or its records cannot be used, or the site cannot be written.
-pub fn build(dir: &BookDir, how: How<'_>) -> Result<PathBuf, BuildError> {
+pub fn build(dir: &BookDir, how: How<'_>) -> Result<Built, BuildError> {
     let loaded = dir.load(how.profile, &Vars::new())?;
     if !loaded.is_valid() {
         return Err(BuildError::Invalid(loaded.diagnostics));
@@ -72,7 +81,7 @@ pub fn build(dir: &BookDir, how: How<'_>) -> Result<PathBuf, BuildError> {
     ));
     let pages = render(dir, how, &site).map_err(mdbook)?;
     site.write_files(&pages, dir.root(), Some(&junit))?;
-    Ok(pages)
+    Ok(Built { pages, site })
 }
 
 fn render(dir: &BookDir, how: How<'_>, site: &Arc<Site>) -> anyhow::Result<PathBuf> {

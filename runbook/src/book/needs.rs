@@ -15,10 +15,11 @@ use crate::suggest;
 
 /// Checks every reference, and that nothing needs itself.
 pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
-    let mut broken = false;
+    let (mut broken, mut refers) = (false, false);
     for (index, one) in checked.iter().enumerate() {
         let guide = &one.guide;
         let before = more[index].list.len();
+        refers |= !guide.front.needs.is_empty();
         for (reference, span) in &guide.front.needs {
             if let Ref::Step(name) = reference {
                 more[index].hinted(
@@ -41,6 +42,7 @@ pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
         }
         for step in &guide.steps {
             for (reference, span) in references(step) {
+                refers = true;
                 exists(
                     &resolve(reference, guide, step),
                     span,
@@ -52,7 +54,8 @@ pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
         }
         broken |= more[index].list.len() > before;
     }
-    if !broken {
+    // The order of a page alone has no circle: most books need not be searched for one.
+    if refers && !broken {
         cycle(&NeedsGraph::new(checked.iter().map(|one| &one.guide)), more);
     }
 }

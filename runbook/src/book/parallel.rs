@@ -30,19 +30,22 @@ pub(super) fn map<T: Send, R: Send>(items: Vec<T>, each: impl Fn(T) -> R + Sync)
         chunks.push(chunk);
     }
     let each = &each;
+    let mut chunks = chunks.into_iter();
+    // The first chunk is for this thread: it would only wait, and a thread's memory grows page by page.
+    let first = chunks.next().unwrap_or_default();
     thread::scope(|scope| {
         let running: Vec<_> = chunks
-            .into_iter()
             .map(|chunk| scope.spawn(move || chunk.into_iter().map(each).collect::<Vec<R>>()))
             .collect();
-        running
-            .into_iter()
-            .flat_map(|thread| {
+        let mut results: Vec<R> = first.into_iter().map(each).collect();
+        for thread in running {
+            results.extend(
                 thread
                     .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            );
+        }
+        results
     })
 }
 

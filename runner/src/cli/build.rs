@@ -29,7 +29,9 @@ pub(super) fn build(
         },
     )
     .map_err(told)?;
-    let index = built.join("index.html");
+    let index = built.pages.join("index.html");
+    // As in `list`: the program ends. After `verify` it ends too.
+    std::mem::forget(built);
     // With --json standard output is for machines only.
     if shell.json {
         shell.note(&format!("the site is `{}`", index.display()));
