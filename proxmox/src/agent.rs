@@ -95,6 +95,12 @@ pub async fn start(
     command: &[&str],
     input: Option<&str>,
 ) -> Result<i64, Error> {
+    let bytes = input.map_or(0, str::len);
+    if bytes > INPUT_BYTES_MAX {
+        return Err(Error::Setting(format!(
+            "{bytes} bytes are too many for a command's input; the agent takes {INPUT_BYTES_MAX}"
+        )));
+    }
     let answer = client.call(&guest.exec(command, input)).await?;
     integer_of(&answer, "pid").ok_or_else(|| Error::Answer("a command without its `pid`".into()))
 }
@@ -135,17 +141,96 @@ pub async fn run(
     let started = Instant::now();
     let pid = start(client, guest, command, input).await?;
     let mut pause = LOOK_FIRST;
+    let mut last = String::new();
     loop {
-        if let Some(ended) = look(client, guest, pid).await? {
-            return Ok(ended);
+        match look(client, guest, pid).await {
+            Ok(Some(ended)) => return Ok(ended),
+            Ok(None) => last.clear(),
+            // Nothing was asked of the agent: the answer is still there. An answer that was lost is gone for good.
+            Err(error) if error.is_undone() || error.is_no_agent() => {
+                last = format!(" (last: {error})")
+            }
+            Err(error) => return Err(error),
         }
         if started.elapsed() >= limit {
             return Err(Error::Deadline {
-                what: format!("the command with process ID {pid} in {guest}"),
+                what: format!("the command with process ID {pid} in {guest}{last}"),
                 seconds: limit.as_secs(),
             });
         }
         tokio::time::sleep(pause.min(limit.saturating_sub(started.elapsed()))).await;
+        pause = (pause * 2).min(LOOK_LAST);
+    }
+}
+
+/// Waits until the agent answers: after a start it takes a while.
+///
+/// # Errors
+///
+/// [`Error::Deadline`] when it does not in time; at once where no agent is configured or the guest does not run.
+pub async fn wait(client: &Client, guest: &Guest, limit: Duration) -> Result<(), Error> {
+    let what = || format!("the agent of {guest}");
+    poll(limit, what, async || {
+        match client.call(&guest.ping()).await {
+            Ok(_) => Ok(Some(())),
+            Err(error) if error.is_agent_silent() || error.is_passing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+/// Waits until a running guest has an address on the card with this hardware address (any card without one).
+///
+/// # Errors
+///
+/// [`Error::Deadline`] when it has none in time; as [`addresses`], where waiting is of no use.
+pub async fn wait_address(
+    client: &Client,
+    guest: &Guest,
+    hardware: Option<&str>,
+    limit: Duration,
+) -> Result<std::net::IpAddr, Error> {
+    let what = || format!("an address of {guest}");
+    poll(limit, what, async || {
+        let found = match addresses(client, guest, hardware).await {
+            Ok(found) => found,
+            Err(error) if error.is_agent_silent() || error.is_passing() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let own = |address: &&Address| {
+            hardware.is_none_or(|hardware| address.hardware.eq_ignore_ascii_case(hardware))
+        };
+        Ok(found.iter().find(own).map(|address| address.address))
+    })
+    .await
+}
+
+/// Looks until there is something, ever less often.
+async fn poll<T>(
+    limit: Duration,
+    what: impl Fn() -> String,
+    look: impl AsyncFn() -> Result<Option<T>, Error>,
+) -> Result<T, Error> {
+    let started = Instant::now();
+    let mut pause = LOOK_FIRST;
+    loop {
+        let left = limit.saturating_sub(started.elapsed());
+        // Without time left there is one look all the same.
+        let looked = tokio::time::timeout(left.max(LOOK_FIRST), look()).await;
+        if let Ok(found) = looked
+            && let Some(found) = found?
+        {
+            return Ok(found);
+        }
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(Error::Deadline {
+                what: what(),
+                seconds: limit.as_secs(),
+            });
+        }
+        tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 2).min(LOOK_LAST);
     }
 }

@@ -6,9 +6,13 @@ use serde_json::Value;
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::guest::{Guest, Kind};
+use crate::guest::{self, Created, Guest, Kind};
 use crate::loose::{flag_of, integer_of, text_of};
 use crate::request::{Request, segment};
+use crate::upid::Upid;
+
+/// How many numbers are tried when others are faster.
+const NUMBERS_MAX: usize = 20;
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,6 +218,92 @@ pub async fn next_free(
         message: format!("no number of {}-{} is free", range.start(), range.end()),
         errors: Default::default(),
     })
+}
+
+/// Creates a guest under the lowest free number of a range; when somebody else takes it meanwhile, under the next one.
+/// `request` makes the request for a number (whose node and kind it knows).
+///
+/// # Errors
+///
+/// As [`guest::create`]; [`Error::Refused`] when no number is free.
+pub async fn create_next(
+    client: &Client,
+    range: std::ops::RangeInclusive<u32>,
+    task_type: &str,
+    task_node: &str,
+    request: impl Fn(u32) -> (Guest, Request),
+) -> Result<(Guest, Upid), Error> {
+    let mut taken = Vec::new();
+    loop {
+        let vmid = next_free(client, range.clone(), &taken).await?;
+        let (new, request) = request(vmid);
+        match guest::create(client, &new, &request, task_type, task_node).await? {
+            Created::Task(upid) => return Ok((new, upid)),
+            Created::Taken(why) if taken.len() >= NUMBERS_MAX => {
+                return Err(Error::Refused {
+                    status: 500,
+                    message: why,
+                    errors: Default::default(),
+                });
+            }
+            Created::Taken(_) => taken.push(vmid),
+        }
+    }
+}
+
+/// Where a guest is, told apart from one that may not be seen: a list that lacks it may be for want of rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// There.
+    At(Listed),
+    /// There is none.
+    Absent,
+    /// It exists, but who asks lacks `VM.Audit` on it.
+    Hidden,
+}
+
+/// Where a guest is.
+///
+/// # Errors
+///
+/// As [`Client::call`].
+pub async fn place(client: &Client, vmid: u32) -> Result<Place, Error> {
+    if let Some(listed) = find_guest(client, vmid).await? {
+        return Ok(Place::At(listed));
+    }
+    Ok(match free(client, vmid).await? {
+        true => Place::Absent,
+        false => Place::Hidden,
+    })
+}
+
+/// The devices of a node that could be passed through; an `iommugroup` of -1 is none.
+pub fn pci_devices(node: &str) -> Request {
+    Request::get(format!("/nodes/{}/hardware/pci", segment(node)))
+}
+
+/// The mappings of devices, checked against a node. A token may only use these, with Mapping.Use on them; a raw device is
+/// `root@pam`'s alone, with a ticket.
+pub fn pci_mappings(node: &str) -> Request {
+    Request::get("/cluster/mapping/pci").with("check-node", node)
+}
+
+/// The pools.
+pub fn pools() -> Request {
+    Request::get("/pools")
+}
+
+/// The members of a pool.
+pub fn pool(name: &str) -> Request {
+    Request::get("/pools").with("poolid", name)
+}
+
+/// Puts a guest into a pool, or out of it.
+pub fn pool_member(name: &str, vmid: u32, member: bool) -> Request {
+    Request::put("/pools")
+        .with("poolid", name)
+        .with("vms", vmid)
+        .maybe("delete", (!member).then_some(1))
 }
 
 /// How long a node has been up, in seconds.

@@ -289,6 +289,12 @@ impl Error {
         }
     }
 
+    /// The agent does not answer now, but may later.
+    pub fn is_agent_silent(&self) -> bool {
+        self.says(&["QEMU guest agent is not running"])
+            || self.says(&["got timeout"]) && self.says(&["guest-"])
+    }
+
     /// Whether the request certainly was not carried out.
     pub(crate) fn is_undone(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::NodeDown(_)) || self.is_lock_timeout()

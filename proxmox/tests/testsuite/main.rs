@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr)]
 
+mod agent;
 mod auth;
 mod corpus;
 mod server;

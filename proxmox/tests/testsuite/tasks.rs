@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use runbook_proxmox::cluster::{self, Place};
 use runbook_proxmox::guest::{self, Created, Guest, Kind};
 use runbook_proxmox::task::{self, TaskEnd};
 use runbook_proxmox::{Auth, Error, Upid};
@@ -298,4 +299,51 @@ async fn a_number_that_another_took_is_no_error() {
     let request = new.create([("ostemplate", "local:vztmpl/a.tar.zst")]);
     let created = guest::create(&server.client(), &new, &request, "vzcreate", "pve2").await;
     assert!(matches!(created, Ok(Created::Taken(_))), "{created:?}");
+}
+
+#[tokio::test]
+async fn a_number_lost_in_a_race_is_followed_by_the_next() {
+    let server = Server::start(|_, asked| {
+        if asked.is("POST", "/nodes/pve2/lxc") {
+            return match asked.body.contains("vmid=131") {
+                true => data(&format!("\"{UPID}\"")),
+                false => crate::server::refused("CT 130 already exists on node 'pve2'"),
+            };
+        }
+        match asked.path.as_str() {
+            "/api2/json/cluster/nextid" => data("\"100\""),
+            "/api2/json/cluster/resources" => data("[]"),
+            _ => data(r#"{"time":1}"#),
+        }
+    })
+    .await;
+    let client = server.client();
+    let made = cluster::create_next(&client, 130..=139, "vzcreate", "pve2", |vmid| {
+        let new = Guest::new(Kind::Lxc, "pve2", vmid);
+        let request = new.create([("ostemplate", "local:vztmpl/a.tar.zst")]);
+        (new, request)
+    });
+    let (guest, task) = made.await.expect("the second number");
+    assert_eq!((guest.vmid, task), (131, upid()));
+    assert_eq!(server.count("POST", "/nodes/pve2/lxc"), 2);
+}
+
+#[tokio::test]
+async fn a_guest_that_is_in_no_list_is_absent_only_when_its_number_is_free() {
+    let server = Server::start(|_, asked| match asked.query.as_str() {
+        "vmid=200" => {
+            let body = r#"{"data":null,"message":"Parameter verification failed.\n","errors":{"vmid":"VM 200 already exists\n"}}"#;
+            answer(400, "Parameter verification failed.", body)
+        }
+        "vmid=201" => data("\"201\""),
+        _ => data(r#"[{"type":"lxc","vmid":"130","node":"pve1","id":"lxc/130","status":"unknown"}]"#),
+    })
+    .await;
+    let client = server.client();
+    assert_eq!(cluster::place(&client, 200).await, Ok(Place::Hidden));
+    assert_eq!(cluster::place(&client, 201).await, Ok(Place::Absent));
+    let Ok(Place::At(listed)) = cluster::place(&client, 130).await else {
+        panic!("a guest whose number is a text");
+    };
+    assert_eq!(listed.guest, Guest::new(Kind::Lxc, "pve1", 130));
 }
