@@ -1,5 +1,9 @@
 //! An embedded homelab on real sockets. The clients cannot tell it from the real thing.
 
+pub mod command;
+pub mod dns;
 pub mod fixture;
 pub mod isolate;
 pub mod pve;
+pub mod ssh;
+pub mod stand_in;
