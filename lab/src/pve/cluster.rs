@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::access::{ROOT, split_token};
-use super::answer::{Answer, Fail, Outcome, Reply};
+use super::answer::{Answer, Fail};
 use super::api::{self, Act};
+pub(crate) use super::call::Call;
+pub use super::call::Caller;
 use super::faults::Faults;
 use super::hooks::{Hooks, NoHooks};
 use super::locks::Locks;
-use super::params::Params;
+use super::params::{Params, plain};
 use super::schema::{self, Method};
-use super::state::{State, seed};
+use super::state::{State, Status, seed};
 use super::task::{Upid, Worker};
-use super::{auth, permission};
+use super::{auth, guest, permission};
 use crate::fixture::Fixture;
 
 /// A simulated Proxmox VE cluster.
@@ -35,81 +36,6 @@ pub struct Cluster {
     pub(crate) since: i64,
     fingerprint: std::sync::OnceLock<String>,
     me: std::sync::Weak<Cluster>,
-}
-
-/// Who calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// `user@realm`, or `user@realm!token`; none where no login is needed.
-    authid: Option<String>,
-    /// The high-availability manager: what it starts and stops is not handed back to it.
-    manager: bool,
-}
-
-/// One call inside an endpoint: who, with what, where.
-#[derive(Clone)]
-pub(crate) struct Call {
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) caller: Caller,
-    pub(crate) params: Params,
-}
-
-impl Caller {
-    /// The superuser with a ticket, as programs on a node are.
-    pub fn root() -> Self {
-        Self {
-            authid: Some(ROOT.to_owned()),
-            manager: false,
-        }
-    }
-
-    /// A user or token by name.
-    pub fn named(authid: impl Into<String>) -> Self {
-        Self {
-            authid: Some(authid.into()),
-            manager: false,
-        }
-    }
-
-    /// The high-availability manager.
-    pub(crate) fn manager() -> Self {
-        Self {
-            authid: Some(ROOT.to_owned()),
-            manager: true,
-        }
-    }
-
-    /// Whether the high-availability manager calls.
-    pub(crate) fn is_manager(&self) -> bool {
-        self.manager
-    }
-
-    /// Nobody.
-    pub fn nobody() -> Self {
-        Self {
-            authid: None,
-            manager: false,
-        }
-    }
-
-    /// The name with its token; empty for nobody.
-    pub fn authid(&self) -> &str {
-        self.authid.as_deref().unwrap_or_default()
-    }
-
-    /// The user behind a token.
-    pub fn user(&self) -> &str {
-        split_token(self.authid()).map_or(self.authid(), |(user, _)| user)
-    }
-
-    /// Exactly root@pam: its tokens are not.
-    pub fn is_root(&self) -> bool {
-        self.authid() == ROOT
-    }
-
-    fn is_token(&self) -> bool {
-        self.authid().contains('!')
-    }
 }
 
 impl Cluster {
@@ -170,14 +96,32 @@ impl Cluster {
         );
     }
 
-    /// Lets every task of a node end as a restart does: `unexpected status`, locks stay.
-    pub fn node_restarted(&self, node: &str) {
+    /// What a restart of a node does: its tasks end with `unexpected status`, locks stay, guests stop; those that start
+    /// at boot run again. Says which guests stopped and which of them run.
+    pub fn node_restarted(&self, name: &str) -> (Vec<u32>, Vec<u32>) {
         let now = self.now();
         let mut state = self.lock();
-        state.tasks.vanish_on(node, now);
-        if let Some(node) = state.node_mut(node) {
+        state.tasks.vanish_on(name, now);
+        if let Some(node) = state.node_mut(name) {
             node.booted = now;
         }
+        let mut stopped = Vec::new();
+        let mut wanted = Vec::new();
+        for guest in state.guests.values_mut().filter(|guest| guest.node == name) {
+            if guest.is_running() {
+                guest.status = Status::Stopped;
+                stopped.push(guest.vmid);
+            }
+            let onboot = guest.config.get("onboot").and_then(plain).as_deref() == Some("1");
+            if onboot && guest.lock().is_none() && !guest.is_template() {
+                wanted.push(guest.vmid);
+            }
+        }
+        for vmid in &wanted {
+            guest::change::apply(&mut state, *vmid);
+            guest::run(&mut state, *vmid, now);
+        }
+        (stopped, wanted)
     }
 
     /// Takes a node down or up: calls to it answer 595 while it is down.
@@ -286,58 +230,6 @@ impl Ready {
             }
             Act::Later(act) => act(self.call).await.into(),
         }
-    }
-}
-
-impl Call {
-    /// A parameter that the schema makes sure is there.
-    pub(crate) fn text(&self, name: &str) -> String {
-        self.params.text(name).unwrap_or_default()
-    }
-
-    /// The guest's number of the path.
-    pub(crate) fn vmid(&self) -> u32 {
-        self.params
-            .int("vmid")
-            .and_then(|vmid| u32::try_from(vmid).ok())
-            .unwrap_or_default()
-    }
-
-    /// The node of the path (`localhost` is the first).
-    pub(crate) fn node(&self) -> String {
-        self.text("node")
-    }
-
-    /// Refuses unless the caller holds all privileges at the path.
-    pub(crate) fn check(&self, state: &State, path: &str, privs: &[&str]) -> Result<(), Fail> {
-        permission::check_all(&state.access, self.caller.authid(), path, privs)
-    }
-
-    /// Refuses unless the caller holds one of the privileges at the path.
-    pub(crate) fn check_any(&self, state: &State, path: &str, privs: &[&str]) -> Result<(), Fail> {
-        permission::check_any(&state.access, self.caller.authid(), path, privs)
-    }
-
-    /// Whether the caller holds one of the privileges at the path.
-    pub(crate) fn may(&self, state: &State, path: &str, privs: &[&str]) -> bool {
-        state.access.has(self.caller.authid(), path, privs, true)
-    }
-
-    /// Starts a task on the call's node and answers with its id. The worker runs after this returned; its error is the
-    /// task's exit status. It must not hold the state's lock over an await.
-    pub(crate) fn task<F, W>(&self, state: &mut State, kind: &str, id: &str, work: W) -> Outcome
-    where
-        W: FnOnce(Worker) -> F + Send + 'static,
-        F: Future<Output = Result<(), Fail>> + Send + 'static,
-    {
-        let node = self
-            .params
-            .text("node")
-            .unwrap_or_else(|| state.nodes[0].name.clone());
-        let upid = self
-            .cluster
-            .start_task(state, &node, kind, id, self.caller.authid(), work);
-        Ok(Reply::from(upid))
     }
 }
 

@@ -85,6 +85,10 @@ pub trait Hooks: Send + Sync {
     fn restored(&self, _vmid: u32, _volid: &str) -> HookFuture<'_, ()> {
         Box::pin(async {})
     }
+    /// A node was restarted by a call; its guests' hooks were called before.
+    fn node_rebooted(&self, _node: &str) -> HookFuture<'_, ()> {
+        Box::pin(async {})
+    }
     /// A volume of a storage was removed.
     fn volume_removed(&self, _volid: &str) -> HookFuture<'_, ()> {
         Box::pin(async {})

@@ -12,6 +12,7 @@ mod access;
 mod answer;
 mod api;
 mod auth;
+mod call;
 mod cluster;
 pub mod faults;
 mod guest;

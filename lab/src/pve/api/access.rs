@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{Act, Route, index, object};
-use crate::pve::access::{Access, Group, ROOT, Realm, Role};
+use crate::pve::access::{Access, Group, ROOT, Role};
 use crate::pve::answer::{Fail, Outcome, Reply};
 use crate::pve::cluster::Call;
 use crate::pve::hooks::HookFuture;
-use crate::pve::params::plain;
 use crate::pve::state::State;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -18,11 +17,6 @@ pub(super) const ROUTES: &[Route] = &[
     ("POST", "/access/ticket", Act::Later(ticket)),
     ("PUT", "/access/password", Act::Now(password)),
     ("GET", "/access/permissions", Act::Now(permissions)),
-    ("GET", "/access/domains", Act::Now(domains)),
-    ("POST", "/access/domains", Act::Now(create_domain)),
-    ("GET", "/access/domains/{realm}", Act::Now(domain)),
-    ("PUT", "/access/domains/{realm}", Act::Now(update_domain)),
-    ("DELETE", "/access/domains/{realm}", Act::Now(delete_domain)),
     ("GET", "/access/roles", Act::Now(roles)),
     ("POST", "/access/roles", Act::Now(create_role)),
     ("GET", "/access/roles/{roleid}", Act::Now(role)),
@@ -46,10 +40,9 @@ fn access_index(_: &Call, _: &mut State) -> Outcome {
             "domains",
             "openid",
             "tfa",
-            "ticket",
-            "vncticket",
-            "password",
             "permissions",
+            "ticket",
+            "password",
         ],
     )
 }
@@ -158,106 +151,6 @@ fn permissions(call: &Call, state: &mut State) -> Outcome {
     Ok(Value::Object(data).into())
 }
 
-fn domains(_: &Call, state: &mut State) -> Outcome {
-    let row = |(name, realm): (&String, &Realm)| {
-        Value::Object(object([
-            ("realm", name.clone().into()),
-            ("type", realm.kind.clone().into()),
-            ("comment", realm.comment.clone().into()),
-            (
-                "default",
-                realm.options.get("default").cloned().unwrap_or_default(),
-            ),
-        ]))
-    };
-    Ok(state
-        .access
-        .realms
-        .iter()
-        .map(row)
-        .collect::<Vec<_>>()
-        .into())
-}
-
-fn known_realm<'a>(call: &Call, state: &'a mut State) -> Result<&'a mut Realm, Fail> {
-    let name = call.text("realm");
-    state
-        .access
-        .realms
-        .get_mut(&name)
-        .ok_or_else(|| Fail::die(format!("domain '{name}' does not exist")))
-}
-
-fn domain(call: &Call, state: &mut State) -> Outcome {
-    let realm = known_realm(call, state)?;
-    let mut data = realm.options.clone();
-    data.insert("type".into(), realm.kind.clone().into());
-    if let Some(comment) = &realm.comment {
-        data.insert("comment".into(), comment.clone().into());
-    }
-    let text: String = data
-        .iter()
-        .map(|(key, value)| format!("{key} {value}\n"))
-        .collect();
-    data.insert("digest".into(), crate::pve::state::sha1_hex(&text).into());
-    Ok(Value::Object(data).into())
-}
-
-fn set_options(call: &Call, realm: &mut Realm) {
-    for (key, value) in call.params.iter() {
-        match key {
-            "realm" | "type" | "delete" | "digest" | "password" => {}
-            "comment" => realm.comment = plain(value),
-            _ => {
-                realm.options.insert(key.to_owned(), value.clone());
-            }
-        }
-    }
-    for key in call.params.list("delete") {
-        realm.options.shift_remove(&key);
-        if key == "comment" {
-            realm.comment = None;
-        }
-    }
-}
-
-fn create_domain(call: &Call, state: &mut State) -> Outcome {
-    let name = call.text("realm");
-    if state.access.realms.contains_key(&name) {
-        return Err(Fail::die(format!(
-            "add auth server failed: domain '{name}' already exists"
-        )));
-    }
-    let mut realm = Realm {
-        kind: call.text("type"),
-        ..Realm::default()
-    };
-    set_options(call, &mut realm);
-    state.access.realms.insert(name, realm);
-    Ok(Reply::null())
-}
-
-fn update_domain(call: &Call, state: &mut State) -> Outcome {
-    set_options(call, known_realm(call, state)?);
-    Ok(Reply::null())
-}
-
-fn delete_domain(call: &Call, state: &mut State) -> Outcome {
-    let name = call.text("realm");
-    match known_realm(call, state) {
-        Err(_) => Err(Fail::die(format!(
-            "delete auth server failed: domain '{name}' does not exist"
-        ))),
-        Ok(realm) if matches!(realm.kind.as_str(), "pam" | "pve") => Err(Fail::die(format!(
-            "delete auth server failed: cannot delete built-in realm '{name}'"
-        ))),
-        Ok(_) => {
-            state.access.realms.remove(&name);
-            Ok(Reply::null())
-        }
-    }
-}
-
 fn roles(_: &Call, state: &mut State) -> Outcome {
     let row = |(name, role): (&String, &Role)| {
         let privs: Vec<&str> = role.privs.iter().map(String::as_str).collect();
@@ -294,7 +187,7 @@ fn create_role(call: &Call, state: &mut State) -> Outcome {
             "create role failed: role '{name}' already exists"
         )));
     }
-    if name.starts_with("PVE") {
+    if name.to_ascii_uppercase().starts_with("PVE") {
         return Err(Fail::param(
             "roleid",
             "cannot use role ID starting with the (case-insensitive) 'PVE' namespace",
@@ -319,7 +212,11 @@ fn update_role(call: &Call, state: &mut State) -> Outcome {
             )));
         }
         Some(role) => role,
-        None => return Err(Fail::die(format!("role '{name}' does not exist"))),
+        None => {
+            return Err(Fail::die(format!(
+                "update role failed: role '{name}' does not exist"
+            )));
+        }
     };
     if !call.params.flag("append") {
         role.privs.clear();
@@ -331,7 +228,9 @@ fn update_role(call: &Call, state: &mut State) -> Outcome {
 fn delete_role(call: &Call, state: &mut State) -> Outcome {
     let name = call.text("roleid");
     match state.access.roles.get(&name) {
-        None => Err(Fail::die(format!("role '{name}' does not exist"))),
+        None => Err(Fail::die(format!(
+            "delete role failed: role '{name}' does not exist"
+        ))),
         Some(role) if role.special => Err(Fail::die(format!(
             "auto-generated role '{name}' cannot be deleted"
         ))),
@@ -394,7 +293,9 @@ fn group(call: &Call, state: &mut State) -> Outcome {
 fn update_group(call: &Call, state: &mut State) -> Outcome {
     let name = call.text("groupid");
     let Some(group) = state.access.groups.get_mut(&name) else {
-        return Err(Fail::die(format!("group '{name}' does not exist")));
+        return Err(Fail::die(format!(
+            "update group failed: group '{name}' does not exist"
+        )));
     };
     if let Some(comment) = call.params.text("comment") {
         group.comment = Some(comment);

@@ -253,6 +253,18 @@ fn set_options(call: &Call, state: &mut State, template: &str) -> Outcome {
 
 fn rule_row(at: usize, rule: &Config, digest: &str) -> Value {
     let mut row = rule.clone();
+    // The family of the addresses, where there are any.
+    let address = ["source", "dest"]
+        .iter()
+        .find_map(|key| rule.get(*key).and_then(plain));
+    if let Some(first) =
+        address.filter(|text| text.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':'))
+    {
+        row.insert(
+            "ipversion".into(),
+            if first.contains(':') { 6 } else { 4 }.into(),
+        );
+    }
     row.insert("pos".into(), at.into());
     row.insert("digest".into(), digest.into());
     Value::Object(row)
@@ -313,7 +325,10 @@ fn verify(rule: &Config, state: &State) -> Result<(), Fail> {
     }
     for key in ["dport", "sport"] {
         if text(key).is_some() && text("proto").is_none() && text("macro").is_none() {
-            return Err(Fail::param(key, "missing 'proto' property"));
+            return Err(Fail::param(
+                "proto",
+                format!("missing property - '{key}' require this property"),
+            ));
         }
     }
     Ok(())

@@ -143,7 +143,7 @@ fn create(call: &Call, state: &mut State) -> Outcome {
         .unwrap_or_default();
     if !state.guests.contains_key(&vmid) {
         return Err(Fail::die(format!(
-            "unable to find configuration file for resource '{sid}'"
+            "create resource failed: resource '{sid}' does not exist in cluster"
         )));
     }
     if call.params.has("group") {
@@ -152,7 +152,9 @@ fn create(call: &Call, state: &mut State) -> Outcome {
         ));
     }
     if state.ha_resources.contains_key(&sid) {
-        return Err(Fail::die(format!("resource ID '{sid}' already defined")));
+        return Err(Fail::die(format!(
+            "create resource failed: resource ID '{sid}' already defined"
+        )));
     }
     let mut config = Config::new();
     set(call, &mut config);
@@ -187,7 +189,7 @@ fn delete(call: &Call, state: &mut State) -> Outcome {
     let sid = sid(state, &call.text("sid"))?;
     if state.ha_resources.remove(&sid).is_none() {
         return Err(Fail::die(format!(
-            "cannot delete service '{sid}', not HA managed!"
+            "delete resource failed: cannot delete service '{sid}', not HA managed!"
         )));
     }
     Ok(Reply::null())

@@ -241,7 +241,10 @@ fn set(call: &Call, config: &mut Config) {
 fn create(call: &Call, state: &mut State, kind: &str) -> Outcome {
     let key = (kind.to_owned(), call.text("id"));
     if state.mappings.contains_key(&key) {
-        return Err(Fail::die(format!("{kind} ID '{}' already defined", key.1)));
+        return Err(Fail::die(format!(
+            "create hardware mapping failed: {kind} ID '{}' already defined",
+            key.1
+        )));
     }
     let mut config = Config::new();
     set(call, &mut config);
@@ -268,8 +271,11 @@ fn update(call: &Call, state: &mut State, kind: &str) -> Outcome {
     let now = digest(state, kind);
     super::same_digest(call, &now)?;
     let id = call.text("id");
-    let config = known(call, state, kind)
-        .map_err(|_| Fail::die(format!("{kind} ID '{id}' does not exist")))?;
+    let config = known(call, state, kind).map_err(|_| {
+        Fail::die(format!(
+            "update hardware mapping failed: {kind} ID '{id}' does not exist"
+        ))
+    })?;
     set(call, config);
     Ok(Reply::null())
 }

@@ -5,6 +5,7 @@ mod acl;
 mod backup;
 mod cluster;
 mod content;
+mod domains;
 mod download;
 mod firewall;
 mod firewall_lists;
@@ -59,6 +60,7 @@ const FAMILIES: &[&[Route]] = &[
     backup::ROUTES,
     cluster::ROUTES,
     content::ROUTES,
+    domains::ROUTES,
     download::ROUTES,
     firewall::ROUTES,
     firewall_lists::ROUTES,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Act, Route, index, object, same_digest};
 use crate::pve::answer::{Outcome, Reply};
 use crate::pve::cluster::Call;
+use crate::pve::hooks::HookFuture;
 use crate::pve::state::{Node, State, sha1_hex};
 
 const DISK_BYTES: u64 = 100 << 30;
@@ -13,6 +14,7 @@ pub(super) const ROUTES: &[Route] = &[
     ("GET", "/nodes", Act::Now(list)),
     ("GET", "/nodes/{node}", Act::Now(node_index)),
     ("GET", "/nodes/{node}/status", Act::Now(status)),
+    ("POST", "/nodes/{node}/status", Act::Later(power)),
     ("GET", "/nodes/{node}/time", Act::Now(time)),
     ("PUT", "/nodes/{node}/time", Act::Now(set_time)),
     ("GET", "/nodes/{node}/dns", Act::Now(dns)),
@@ -75,7 +77,6 @@ fn node_index(_: &Call, _: &mut State) -> Outcome {
         "config",
         "disks",
         "dns",
-        "execute",
         "firewall",
         "hardware",
         "hosts",
@@ -107,7 +108,6 @@ fn node_index(_: &Call, _: &mut State) -> Outcome {
         "time",
         "version",
         "vncshell",
-        "vncwebsocket",
         "vzdump",
         "wakeonlan",
     ];
@@ -136,6 +136,26 @@ fn status(call: &Call, state: &mut State) -> Outcome {
         "boot-info": {"mode": "efi", "secureboot": 0},
     })
     .into())
+}
+
+/// A reboot; a shutdown takes the node away.
+fn power(call: Call) -> HookFuture<'static, Outcome> {
+    Box::pin(async move {
+        let node = call.node();
+        let (stopped, started) = call.cluster.node_restarted(&node);
+        for vmid in stopped {
+            call.cluster.hooks.stopped(vmid).await;
+        }
+        if call.text("command") == "shutdown" {
+            call.cluster.set_online(&node, false);
+            return Ok(Reply::null());
+        }
+        for vmid in started {
+            call.cluster.hooks.started(vmid).await;
+        }
+        call.cluster.hooks.node_rebooted(&node).await;
+        Ok(Reply::null())
+    })
 }
 
 fn time(call: &Call, state: &mut State) -> Outcome {

@@ -5,6 +5,7 @@
 mod guest;
 mod node;
 mod seed;
+mod seed_access;
 mod storage;
 
 use std::collections::BTreeMap;
