@@ -297,6 +297,29 @@ async fn a_machine_starts_and_its_changes_wait() {
 }
 
 #[tokio::test]
+async fn disks_are_numbered_from_the_root_and_kept_when_they_are_taken_off() {
+    let lab = lab();
+    container(&lab, "130", &[("mp0", "thin:2,mp=/data")]).await;
+    let path = "/nodes/pve1/lxc/130/config";
+    let config = good(&lab, "GET", path, &[]).await;
+    assert_eq!(
+        (&config["rootfs"], &config["mp0"]),
+        (
+            &json!("thin:vm-130-disk-0,size=1G"),
+            &json!("thin:vm-130-disk-1,mp=/data,size=2G")
+        )
+    );
+    good(&lab, "PUT", path, &[("delete", "mp0")]).await;
+    assert_eq!(
+        good(&lab, "GET", path, &[]).await["unused0"],
+        "thin:vm-130-disk-1"
+    );
+    good(&lab, "PUT", path, &[("delete", "unused0")]).await;
+    let left = good(&lab, "GET", "/nodes/pve1/storage/thin/content", &[]).await;
+    assert_eq!(left.as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn warnings_are_counted_and_shown() {
     let lab = lab();
     let template = "local:vztmpl/debian-13-standard_13.1-1_amd64.tar.zst";

@@ -49,7 +49,9 @@ const NOT_OPTIONS: [&str; 9] = [
 pub(super) fn described(kind: GuestKind, text: &str) -> String {
     match kind {
         Lxc if !text.is_empty() => format!("{}\n", text.trim_end_matches('\n')),
-        _ => text.to_owned(),
+        Lxc => text.to_owned(),
+        // A machine's loses the blanks at its end.
+        Qemu => text.trim_end().to_owned(),
     }
 }
 
@@ -205,17 +207,17 @@ fn perform(cluster: &Cluster, state: &mut State, change: &Change) -> Result<(), 
             );
         }
     }
-    for (option, value) in change.set.clone().iter() {
+    for (option, value) in ordered(change.kind, &change.set) {
         let place = Place {
             kind: change.kind,
             node: &change.node,
             vmid: change.vmid,
             now,
         };
-        let value = complete(state, &place, option, value)?;
+        let value = complete(state, &place, &option, &value)?;
         let guest = find_mut(state, change.kind, &change.node, change.vmid)?;
         // Setting what is so already takes a waiting change back.
-        change::queue(guest, option, Pending::Set(value));
+        change::queue(guest, &option, Pending::Set(value));
     }
     change::report(change::apply(state, change.vmid))
 }
@@ -284,22 +286,8 @@ pub(super) fn complete(
         _ if is_indexed(option, "net") => net(kind, option, &text).into(),
         _ if disk::is_disk(kind, option) => drive(state, place, option, &text)?.into(),
         "memory" if kind == Qemu => text.into(),
-        "features" | "startup" | "agent" | "cpu" | "vga" | "smbios1" | "watchdog" | "rng0"
-        | "audio0" => {
-            let values = parse(kind, option, &text);
-            if values.is_empty() || keep_as_sent(kind, option) {
-                text.into()
-            } else {
-                print(kind, option, &values).into()
-            }
-        }
         _ => typed(kind, option, &text),
     })
-}
-
-/// Machines keep most of what they are sent as it is.
-fn keep_as_sent(kind: GuestKind, option: &str) -> bool {
-    kind == Qemu && option != "smbios1"
 }
 
 /// A network device with its address; a container's with its type.
@@ -427,6 +415,29 @@ pub(super) fn cloudinit_volume(state: &mut State, wanted: &Wanted<'_>) -> Result
     Ok(volid)
 }
 
+/// The options in the order in which their volumes are numbered: the root file system, then the buses and their places.
+fn ordered(kind: GuestKind, set: &Params) -> Vec<(String, Value)> {
+    const BUSES: [&str; 7] = ["rootfs", "mp", "ide", "scsi", "virtio", "sata", "efidisk"];
+    let rank = |option: &str| {
+        let stem = option.trim_end_matches(|c: char| c.is_ascii_digit());
+        let bus = BUSES
+            .iter()
+            .position(|bus| *bus == stem)
+            .unwrap_or(BUSES.len());
+        (
+            disk::is_disk(kind, option),
+            bus,
+            option[stem.len()..].parse::<u32>().unwrap_or(0),
+        )
+    };
+    let mut all: Vec<(String, Value)> = set
+        .iter()
+        .map(|(option, value)| (option.to_owned(), value.clone()))
+        .collect();
+    all.sort_by_key(|(option, _)| rank(option));
+    all
+}
+
 /// Completes every option of a new guest into its configuration.
 pub(super) fn fill(
     state: &mut State,
@@ -434,9 +445,9 @@ pub(super) fn fill(
     set: &Params,
     config: &mut Config,
 ) -> Result<(), Fail> {
-    for (option, value) in set.iter() {
-        let value = complete(state, place, option, value)?;
-        config.insert(option.to_owned(), value);
+    for (option, value) in ordered(place.kind, set) {
+        let value = complete(state, place, &option, &value)?;
+        config.insert(option, value);
     }
     Ok(())
 }
