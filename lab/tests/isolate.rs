@@ -1,5 +1,6 @@
 //! The isolated place, as its users see it. Where the machine forbids isolation each test says so and proves nothing.
 #![cfg(target_os = "linux")]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use runbook_lab::isolate::{
     Bind, Exec, Fresh, Host, HostConfig, Root, Running, Sandbox, SandboxConfig, Status, User,
-    available_with,
+    available_with, local::Hide,
 };
 use tempfile::TempDir;
 
@@ -45,12 +46,9 @@ struct Lab {
 
 async fn sandbox() -> Sandbox {
     let addresses = [ADDRESS, ADDRESS_V6].map(|text| text.parse().unwrap());
-    Sandbox::start(SandboxConfig {
-        program: inside(),
-        addresses: addresses.to_vec(),
-    })
-    .await
-    .unwrap()
+    Sandbox::start(SandboxConfig::new(inside(), addresses.to_vec()))
+        .await
+        .unwrap()
 }
 
 async fn boot(sandbox: &Sandbox, root: &Root, binds: Vec<Bind>) -> Host {
@@ -616,4 +614,55 @@ async fn a_command_takes_few_milliseconds() {
     eprintln!("{:?} a command", begin.elapsed() / 20);
     // Twenty milliseconds is the aim; a busy machine gets ten times that.
     assert!(begin.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn an_executable_that_does_not_know_the_start_is_no_place() {
+    // This test program, for example: it refuses the option.
+    let forbidden = available_with(&std::env::current_exe().unwrap()).unwrap_err();
+    assert!(forbidden.reason.contains("without a word"), "{forbidden}");
+    assert!(!forbidden.hint.is_empty());
+}
+
+#[test]
+fn a_program_runs_with_directories_hidden_and_all_else_as_it_is() {
+    use std::os::unix::fs::MetadataExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["ssh", "other"] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("key"), "secret").unwrap();
+    }
+    std::fs::write(at("file"), "secret").unwrap();
+    let hide = Hide {
+        paths: vec![at("ssh"), at("file"), at("not-there")],
+    };
+    if let Err(why) = hide.is_possible(inside()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let mut argv = hide.argv(inside());
+    let script = "ls -A ssh; cat file; cat other/key; echo x > other/new; echo x > ssh/new || echo kept; id -u; echo $PPID; exit 9";
+    argv.extend(["/bin/sh", "-c", script].map(OsString::from));
+    let output = std::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let owner = std::fs::metadata(directory.path()).unwrap().uid();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        text,
+        format!("secretkept\n{owner}\n{}\n", std::process::id())
+    );
+    assert_eq!(output.status.code(), Some(9));
+    assert!(at("ssh/key").exists() && !at("ssh/new").exists() && at("other/new").exists());
+
+    let mut missing = hide.argv(inside());
+    missing.push("/no/such/program".into());
+    let status = std::process::Command::new(&missing[0])
+        .args(&missing[1..])
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(127));
 }

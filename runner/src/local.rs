@@ -5,6 +5,7 @@
 //! and `kubectl` that know the lab only. Runs nothing but `git`, for a scratch directory that has to be a clone.
 
 mod foreign;
+mod hidden;
 mod kubeconfig;
 mod shims;
 
@@ -13,7 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 pub use foreign::Foreign;
 use runbook::model::Book;
@@ -36,6 +37,8 @@ pub struct Locals {
     home: OsString,
     /// What a script of the lab must not name.
     pub foreign: Foreign,
+    /// What the lab's scripts are started through.
+    through: LazyLock<Arc<[OsString]>>,
     places: Mutex<HashMap<usize, Arc<Place>>>,
 }
 
@@ -46,6 +49,8 @@ pub struct Place {
     pub directory: PathBuf,
     /// The environment of every script.
     pub environment: Vec<(OsString, OsString)>,
+    /// What scripts are started through: in the lab, where it is possible, what hides the user's keys and clusters.
+    pub through: Arc<[OsString]>,
     /// In the lab: changes are made below this directory only; it holds the place of the scripts and their home.
     pub scratch: Option<PathBuf>,
     /// In the lab: where the lab's own git repository lies, once a step needs it.
@@ -96,6 +101,7 @@ impl Locals {
             } else {
                 Foreign::default()
             },
+            through: LazyLock::new(hidden::through),
             places: Mutex::default(),
         })
     }
@@ -135,6 +141,7 @@ impl Locals {
         Place {
             directory,
             environment: self.environment(self.home.clone()),
+            through: Arc::default(),
             scratch: None,
             origin: None,
         }
@@ -154,6 +161,7 @@ impl Locals {
             scratch: Some(own.canonicalize()?),
             directory,
             environment,
+            through: Arc::clone(&self.through),
             origin,
         })
     }
@@ -232,6 +240,7 @@ mod tests {
         Place {
             directory: scratch.clone(),
             environment: Vec::new(),
+            through: Arc::default(),
             scratch: Some(scratch),
             origin: None,
         }

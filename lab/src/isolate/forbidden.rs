@@ -31,10 +31,7 @@ pub fn available() -> Result<(), Forbidden> {
 ///
 /// Why not, and what allows it.
 pub fn available_with(program: &Path) -> Result<(), Forbidden> {
-    let config = SandboxConfig {
-        program: program.to_owned(),
-        addresses: Vec::new(),
-    };
+    let config = SandboxConfig::new(program.to_owned(), Vec::new());
     match Sandbox::start_now(config) {
         Ok(_) => Ok(()),
         Err(Error::Forbidden(forbidden)) => Err(forbidden),

@@ -27,14 +27,15 @@ pub(super) fn become_hidden(mut arguments: impl Iterator<Item = OsString>) -> i3
         .and_then(|count| count.to_str()?.parse::<usize>().ok())
         .unwrap_or(0);
     let paths: Vec<PathBuf> = arguments.by_ref().take(count).map(PathBuf::from).collect();
-    let Some(program) = arguments.next() else {
-        return REFUSED;
-    };
     if let Err(failure) = hide(&paths) {
         let error = io::Error::from_raw_os_error(failure.errno);
         say(&format!("{}: {error}", failure.what));
         return REFUSED;
     }
+    let Some(program) = arguments.next() else {
+        // It was only asked whether it can be done.
+        return 0;
+    };
     let error = Command::new(&program).args(arguments).exec();
     say(&format!("{}: {error}", program.display()));
     match error.kind() {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use super::stage::Stage;
 
@@ -20,5 +21,32 @@ impl Hide {
         argv.push(self.paths.len().to_string().into());
         argv.extend(self.paths.iter().map(|path| path.clone().into_os_string()));
         argv
+    }
+
+    /// Whether it can be done here: tried, with nothing to execute.
+    ///
+    /// # Errors
+    ///
+    /// Why not, as the system says.
+    pub fn is_possible(&self, program: PathBuf) -> Result<(), String> {
+        let argv = self.argv(program);
+        let tried = Command::new(&argv[0])
+            .args(&argv[1..])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| error.to_string())?;
+        if tried.status.success() {
+            Ok(())
+        } else {
+            let said = String::from_utf8_lossy(&tried.stderr);
+            Err(said
+                .lines()
+                .next()
+                .unwrap_or("it ended without a word")
+                .to_owned())
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -36,6 +36,20 @@ pub struct SandboxConfig {
     pub program: PathBuf,
     /// The addresses of the lab's network.
     pub addresses: Vec<IpAddr>,
+    /// Starts the process from which everything isolated descends. Who ends what it does not know among its own children
+    /// must learn of this one.
+    pub spawn: fn(&mut Command) -> io::Result<Child>,
+}
+
+impl SandboxConfig {
+    /// With this executable and these addresses.
+    pub fn new(program: PathBuf, addresses: Vec<IpAddr>) -> Self {
+        Self {
+            program,
+            addresses,
+            spawn: Command::spawn,
+        }
+    }
 }
 
 /// The isolated place of a lab.
@@ -73,11 +87,13 @@ impl Sandbox {
         let (here, there) = UnixStream::pair().map_err(Error::Start)?;
         here.set_read_timeout(Some(START_MAX))
             .map_err(Error::Start)?;
-        let child = Stage::Keeper
-            .command(config.program.clone())
-            .stdin(Stdio::from(OwnedFd::from(there)))
-            .spawn()
-            .map_err(Error::Start)?;
+        let mut command = Stage::Keeper.command(config.program.clone());
+        command.stdin(Stdio::from(OwnedFd::from(there)));
+        // A group of its own: Ctrl-C is for the lab, which may still need the place to clean up.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = (config.spawn)(&mut command).map_err(Error::Start)?;
+        // Our copy of its end of the socket.
+        drop(command);
         let mut started = Starting { child: Some(child) };
         let machine = Machine::look();
         let identities = started.identities(&here)?;

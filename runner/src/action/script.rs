@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use regex::Regex;
@@ -29,6 +29,8 @@ pub struct Call<'a> {
     pub directory: &'a Path,
     /// The environment of the place.
     pub environment: &'a [(OsString, OsString)],
+    /// What the place starts scripts through.
+    pub through: &'a Arc<[OsString]>,
     /// What the step adds to it.
     pub env: &'a [(String, String)],
     /// The time that the step has, for people; what is left of it may be less.
@@ -47,6 +49,7 @@ pub fn command(call: Call<'_>) -> Command {
         (_, false) => ("bash", &[]),
     };
     let mut command = Command::new(program, call.directory);
+    command.through = Arc::clone(call.through);
     command.args = args.iter().map(Into::into).collect();
     command.script = Some(Script {
         flag: "-c",

@@ -139,23 +139,19 @@ fn program(name: &'static str, args: &[&str], hint: &str) -> Look {
 }
 
 fn isolation() -> Look {
-    let hint = "scripts on lab hosts need it: sysctl kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), \
-                kernel.unprivileged_userns_clone=1 (older Debian), or --security-opt seccomp=unconfined (containers)";
-    let (present, found) = match look(
-        "unshare",
-        &["--user", "--map-root-user", "--net", "--mount", "true"],
-    ) {
-        Ok(_) => (
+    let (present, found, hint) = match runbook_lab::isolate::available() {
+        Ok(()) => (
             true,
-            "user, mount and network namespaces can be made".into(),
+            "user, mount, process and network namespaces can be made".to_owned(),
+            String::new(),
         ),
-        Err(why) => (false, format!("namespaces cannot be made: {why}")),
+        Err(forbidden) => (false, forbidden.reason, format!(": {}", forbidden.hint)),
     };
     Look {
         name: "isolation",
         present,
         found,
-        hint: hint.into(),
+        hint: format!("scripts on lab hosts need it{hint}"),
     }
 }
 

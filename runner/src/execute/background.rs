@@ -76,6 +76,7 @@ fn here(cx: &Cx, job: &Job<'_>, text: &str, record: Record) -> Result<Started, B
         strict: job.strict,
         directory: &place.directory,
         environment: &place.environment,
+        through: &place.through,
         env: &job.env,
         limit: cx.timing.timeout,
         lab: cx.is_lab(),

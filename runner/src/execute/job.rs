@@ -202,6 +202,7 @@ impl<'a> Job<'a> {
             strict: self.strict,
             directory: &place.directory,
             environment: &place.environment,
+            through: &place.through,
             env: &self.env,
             limit: cx.timing.timeout,
             lab: cx.is_lab(),

@@ -60,6 +60,8 @@ pub struct Command {
     pub cwd: PathBuf,
     /// The whole environment; nothing of the runner's own is added.
     pub env: Vec<(OsString, OsString)>,
+    /// A program and arguments that become this program in the same process; none: it is started itself.
+    pub through: Arc<[OsString]>,
     /// What it reads.
     pub input: Input,
 }
@@ -111,7 +113,15 @@ impl Command {
     pub(super) fn prepare(
         &self,
     ) -> Result<(tokio::process::Command, Option<Scratch>), ProcessError> {
-        let mut command = std::process::Command::new(self.locate()?);
+        let place = self.locate()?;
+        let mut command = match self.through.split_first() {
+            None => std::process::Command::new(place),
+            Some((program, arguments)) => {
+                let mut command = std::process::Command::new(program);
+                command.args(arguments).arg(place);
+                command
+            }
+        };
         command.args(&self.args).current_dir(&self.cwd).env_clear();
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut file = None;

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod book;
+mod hidden;
 mod interrupt;
 mod serve;
 mod surfaces;
