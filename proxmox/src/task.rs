@@ -118,7 +118,8 @@ pub async fn wait(
     let started = Instant::now();
     let mut logged = started;
     let mut log = Log::default();
-    let mut known = false;
+    // Whoever waits was mostly known when the task was started.
+    let mut known = true;
     let mut last = String::new();
     loop {
         let pause = (started.elapsed() / LOOK_PART).clamp(LOOK_FIRST, LOOK_LAST);
