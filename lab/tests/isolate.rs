@@ -666,3 +666,64 @@ fn a_program_runs_with_directories_hidden_and_all_else_as_it_is() {
         .unwrap();
     assert_eq!(status.code(), Some(127));
 }
+
+#[tokio::test]
+async fn the_kill_of_the_lab_ends_everything() {
+    if !is_possible() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut lab = std::process::Command::new(inside())
+        .args(["hold", directory.path().to_str().unwrap(), "7601"])
+        .spawn()
+        .unwrap();
+    until("it runs", || is_running("sleep\x007601")).await;
+    lab.kill().unwrap();
+    lab.wait().unwrap();
+    until("it ended", || !is_running("sleep\x007601")).await;
+}
+
+#[test]
+fn a_tree_is_laid_over_copied_put_back_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let root = Root::create(at("pve1"), &fresh()).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root.path().join(path));
+    assert_eq!(read("etc/hostname").unwrap(), "pve1\n");
+    assert!(read("etc/hosts").unwrap().contains("192.0.2.10 pve1"));
+
+    // A book's program takes the place of the machine's; a link of the host's is not written through.
+    std::fs::create_dir_all(at("over/usr/bin")).unwrap();
+    std::fs::create_dir_all(at("over/srv/out")).unwrap();
+    std::fs::write(at("over/usr/bin/ls"), "#!/bin/sh\n").unwrap();
+    std::fs::write(at("over/srv/out/f"), "new").unwrap();
+    std::fs::create_dir(at("real")).unwrap();
+    std::os::unix::fs::symlink(at("real"), root.path().join("srv/out")).unwrap();
+    root.overlay(&at("over")).unwrap();
+    assert_eq!(read("usr/bin/ls").unwrap(), "#!/bin/sh\n");
+    assert_eq!(read("srv/out/f").unwrap(), "new");
+    assert!(!at("real/f").exists());
+
+    let snapshot = root.copy_to(at("snapshot")).unwrap();
+    std::fs::write(root.path().join("etc/new"), "").unwrap();
+    std::fs::remove_file(root.path().join("srv/out/f")).unwrap();
+    root.roll_back(&snapshot).unwrap();
+    assert!(read("etc/new").is_err());
+    assert_eq!(read("srv/out/f").unwrap(), "new");
+    root.roll_back(&snapshot).unwrap();
+
+    std::fs::write(root.path().join("run/x"), "").unwrap();
+    root.empty_at_boot().unwrap();
+    assert!(read("run/x").is_err() && root.path().join("run/lock").is_dir());
+
+    std::os::unix::fs::symlink("/etc", root.path().join("srv/etc")).unwrap();
+    for path in ["/srv/etc/passwd", "../x", "/srv/../../x"] {
+        assert!(root.inside(Path::new(path)).is_err(), "{path}");
+    }
+    assert_eq!(
+        root.inside(Path::new("/etc/x")).unwrap(),
+        root.path().join("etc/x")
+    );
+    root.remove().unwrap();
+    assert!(!at("pve1").exists() && snapshot.path().exists());
+}

@@ -24,7 +24,7 @@ pub use output::{
     Record, Redact, Stream, TEXT_BYTES_MAX, Transform,
 };
 pub use run::{GRACE, Limits, run};
-pub use tree::{end_orphans, is_reaper};
+pub use tree::{end_orphans, is_reaper, start_beside};
 pub use watchdog::{Watchdog, watch_if_asked};
 
 #[cfg(test)]

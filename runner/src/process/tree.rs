@@ -354,6 +354,16 @@ pub(super) fn start_watchdog(
     registry().start_watchdog(command)
 }
 
+/// Starts a process that is of no step, the lab's isolated place: no end of a step's tree takes it for an orphan. Whoever
+/// starts it ends it.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn start_beside(command: &mut std::process::Command) -> io::Result<std::process::Child> {
+    registry().start_watchdog(command)
+}
+
 /// The watchdog has ended.
 pub(super) fn forget_watchdog(child: &std::process::Child) {
     registry().forget_watchdog(child);
