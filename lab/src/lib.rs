@@ -3,7 +3,10 @@
 pub mod command;
 pub mod dns;
 pub mod fixture;
+pub mod homelab;
 pub mod isolate;
 pub mod pve;
 pub mod ssh;
 pub mod stand_in;
+
+pub use homelab::Homelab;

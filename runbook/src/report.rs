@@ -280,3 +280,48 @@ pub struct HistoryStep {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<StatusItem>,
 }
+
+/// The version of [`Lab`].
+pub const LAB_VERSION: u32 = 1;
+
+/// `lab --json`: one line when the lab is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lab {
+    /// [`LAB_VERSION`].
+    pub version: u32,
+    /// The Proxmox VE API; null when it is not served.
+    pub proxmox: Option<LabProxmox>,
+    /// The Kubernetes API; null when it is not served.
+    pub kubernetes: Option<LabKubernetes>,
+    /// The machines; null when they are not served.
+    pub ssh: Option<LabSsh>,
+}
+
+/// A lab's Proxmox VE API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabProxmox {
+    /// `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// The first node.
+    pub node: String,
+    /// `USER@REALM!NAME=SECRET`, as `Authorization: PVEAPIToken=…` takes it.
+    pub token: String,
+    /// The SHA-256 of its certificate, `AA:BB:…`.
+    pub fingerprint: String,
+    /// The file of the authority that signed it.
+    pub ca: String,
+}
+
+/// A lab's Kubernetes API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabKubernetes {
+    /// The file with which `kubectl` finds it.
+    pub kubeconfig: String,
+}
+
+/// A lab's machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LabSsh {
+    /// The file with which `ssh -F` finds them.
+    pub config: String,
+}

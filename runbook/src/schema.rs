@@ -24,6 +24,7 @@ pub const NAMES: &[&str] = &[
     "status",
     "history",
     "check",
+    "lab",
     "events",
     "history-line",
 ];
@@ -40,6 +41,7 @@ pub fn named(name: &str) -> Option<Value> {
         "status" => status(),
         "history" => history(),
         "check" => check(),
+        "lab" => lab(),
         "events" => events(),
         "history-line" => history_line(),
         _ => return None,
@@ -51,6 +53,11 @@ fn of<T: JsonSchema>() -> Value {
         .for_serialize()
         .into_generator();
     generator.into_root_schema_for::<T>().to_value()
+}
+
+/// `lab --json`.
+pub fn lab() -> Value {
+    of::<report::Lab>()
 }
 
 /// One line of `events.jsonl`, `run --json` and `verify --json`.

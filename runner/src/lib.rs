@@ -26,3 +26,4 @@ pub mod secrets;
 pub mod sink;
 pub mod site;
 pub mod whole_file;
+pub mod world;

@@ -8,13 +8,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runbook::inventory::{Guest, GuestKind, Inventory};
-use runbook::model::{Book, Target};
+use runbook::model::Target;
 use runbook::node::Node;
 
 use crate::action::Failure;
 use crate::remote::{Connections, Guests, Login, Remote, SshSettings, Way};
-use crate::request::RunRequest;
-use crate::secrets::expand;
 
 /// What a question about a world becomes.
 pub type ReachFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -26,6 +24,12 @@ pub trait Reach: Send + Sync {
 
     /// Who knows the guests.
     fn guests(&self, world: u32) -> ReachFuture<'_, Option<Arc<dyn Guests>>>;
+
+    /// Why the lab lets no script run on its machines, if it does not.
+    fn kept(&self, world: u32) -> ReachFuture<'_, Option<String>> {
+        let _ = world;
+        Box::pin(std::future::ready(None))
+    }
 }
 
 /// The machines of a run.
@@ -37,17 +41,18 @@ pub struct Machines {
 }
 
 impl Machines {
-    /// The machines of a run: reached as its request says, else as its profile does.
-    pub fn new(book: &Book, request: &RunRequest) -> Self {
-        let reach = request
-            .reach
-            .clone()
-            .unwrap_or_else(|| Arc::new(OfProfile::new(book, request)));
+    /// The machines of a run.
+    pub fn new(reach: Arc<dyn Reach>) -> Self {
         Self {
             reach,
             worlds: tokio::sync::Mutex::default(),
             used: Mutex::new(false),
         }
+    }
+
+    /// Why the lab lets no script run on its machines, if it does not.
+    pub async fn kept(&self, world: u32) -> Option<String> {
+        self.reach.kept(world).await
     }
 
     /// The machine that a target is.
@@ -285,41 +290,5 @@ fn target_name(target: &Target) -> &str {
     match target {
         Target::Node(name) | Target::Lxc(name) | Target::Vm(name) | Target::Host(name) => name,
         Target::Local | Target::Cluster(_) | Target::Pod { .. } => "",
-    }
-}
-
-/// What a profile says itself.
-struct OfProfile {
-    settings: Result<SshSettings, String>,
-}
-
-impl OfProfile {
-    fn new(book: &Book, request: &RunRequest) -> Self {
-        if request.is_lab() {
-            return Self {
-                settings: Err("the lab has no machines here".into()),
-            };
-        }
-        let inventory = request.root.join(&book.options.inventory);
-        let folder = inventory.parent().unwrap_or(&request.root);
-        let profile = book.inventory.profile(&request.profile);
-        let ssh = profile.and_then(|profile| profile.node.as_ref()?.get("ssh"));
-        Self {
-            settings: Ok(SshSettings {
-                config: text(ssh, "config").map(|config| expand(folder, &config)),
-                user: text(ssh, "user"),
-                ..SshSettings::default()
-            }),
-        }
-    }
-}
-
-impl Reach for OfProfile {
-    fn ssh(&self, _: u32) -> ReachFuture<'_, Result<SshSettings, String>> {
-        Box::pin(std::future::ready(self.settings.clone()))
-    }
-
-    fn guests(&self, _: u32) -> ReachFuture<'_, Option<Arc<dyn Guests>>> {
-        Box::pin(std::future::ready(None))
     }
 }

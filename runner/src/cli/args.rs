@@ -150,6 +150,13 @@ pub(super) enum Command {
         #[arg(long)]
         open: bool,
     },
+    /// Start the embedded homelab on its own, for curl or any other client, until it is stopped
+    #[command(after_help = "Example: runbook lab --json")]
+    Lab {
+        /// Its first state: a fixture, or a file of recorded exchanges [default: the book's inventory]
+        #[arg(long, value_name = "FILE")]
+        state: Option<PathBuf>,
+    },
     /// Show how a guide, section or step ended in past runs
     #[command(after_help = "Example: runbook history guides/web#serve/probe")]
     History {

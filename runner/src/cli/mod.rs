@@ -10,6 +10,7 @@ mod doctor;
 mod earlier;
 mod failure;
 mod init;
+mod lab;
 mod open;
 mod run;
 mod serve;
@@ -122,6 +123,7 @@ fn dispatch(shell: &Shell, cli: Cli) -> Result<u8, Failure> {
                 history.as_deref(),
             )
         }
+        Command::Lab { state } => lab::lab(shell, &global, state),
         Command::Serve { port, host, open } => build::serve(shell, &global, port, &host, open),
     }
 }

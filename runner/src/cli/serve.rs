@@ -71,7 +71,7 @@ pub(super) async fn serve(
 }
 
 /// Ends at the first INT or TERM.
-async fn interrupted() {
+pub(super) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

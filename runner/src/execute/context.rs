@@ -32,6 +32,7 @@ use crate::redact::Redactor;
 use crate::request::RunRequest;
 use crate::scope::Values;
 use crate::secrets::Secrets;
+use crate::world::Worlds;
 
 /// A run.
 pub(super) struct Run {
@@ -44,7 +45,7 @@ pub(super) struct Run {
     pub(super) redactor: Redactor,
     /// The same, as output of children passes it.
     pub(super) redact: Arc<dyn Redact>,
-    pub(super) secrets: Secrets,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) locals: Locals,
     pub(super) locks: Locks,
     pub(super) undos: Undos,
@@ -58,6 +59,8 @@ pub(super) struct Run {
     pub(super) http: Http,
     /// Other machines.
     pub(super) machines: Machines,
+    /// The profile's APIs, or the labs.
+    pub(super) worlds: Arc<Worlds>,
 }
 
 /// A guide of a run.

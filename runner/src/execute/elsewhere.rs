@@ -32,6 +32,13 @@ impl Job<'_> {
         } else {
             0
         };
+        if let Ok(world) = cx.run.worlds.get(world).await {
+            // For the records; a machine can be reached without the API that knows it.
+            let _ = world.identity().await;
+        }
+        if let Some(reason) = cx.run.machines.kept(world).await {
+            return Err(super::judge::ended(Report::of(Ended::Kept(reason))));
+        }
         let found = cx
             .run
             .machines
@@ -152,5 +159,31 @@ impl Job<'_> {
             limit: cx.timing.timeout,
             lab: cx.is_lab(),
         })
+    }
+}
+
+impl Cx {
+    /// The APIs and machines of the step's world.
+    ///
+    /// # Errors
+    ///
+    /// How the step ends when they cannot be used.
+    pub(super) async fn world(&self) -> Result<std::sync::Arc<crate::world::World>, Box<Outcome>> {
+        let world = self.run.due_guide(&self.guide).world;
+        let found = self.run.worlds.get(world).await;
+        found.map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
+    }
+
+    /// The Proxmox VE of the step's world.
+    ///
+    /// # Errors
+    ///
+    /// How the step ends when it cannot be used.
+    pub(super) async fn proxmox(&self) -> Result<crate::world::Proxmox, Box<Outcome>> {
+        let world = self.world().await?;
+        // For the records; who cannot tell it cannot be used either, and says so better.
+        let _ = world.identity().await;
+        let proxmox = world.proxmox().cloned();
+        proxmox.map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
     }
 }

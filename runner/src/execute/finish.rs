@@ -254,6 +254,7 @@ fn event(
         outcome.note
     };
     let captures = visible(outcome.captures, &outcome.secrets, &mut note);
+    let touched = target.clone();
     let executed = !matches!(outcome.state, State::Skipped | State::Blocked);
     let fingerprint = executed
         .then(|| fingerprint::of(step, book_guide, &run.values.of(&run.book, at.guide).scope));
@@ -286,12 +287,21 @@ fn event(
         command: outcome.command.map(bounded),
         fingerprint,
         identity: if executed {
-            run.identity.clone()
+            identity(run, guide, &touched)
         } else {
             BTreeMap::new()
         },
         artifacts: outcome.artifacts,
     }
+}
+
+/// The identity of this machine, and of what else a step touched.
+fn identity(run: &Run, guide: &GuideCx, target: &str) -> BTreeMap<String, String> {
+    let mut identity = run.identity.clone();
+    if target != "local" {
+        identity.extend(run.worlds.known(run.due_guide(guide).world));
+    }
+    identity
 }
 
 /// What an event shows of captures: a secret not at all, and nothing that is too long, which a note tells.

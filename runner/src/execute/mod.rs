@@ -57,11 +57,12 @@ use crate::local::Locals;
 use crate::plan::{InBook as _, Plan};
 use crate::probe::http::Http;
 use crate::process::Redact;
-use crate::reach::Machines;
+use crate::reach::{Machines, Reach};
 use crate::redact::Redactor;
 use crate::scope::{self, Values};
 use crate::secrets::Secrets;
 use crate::sink::Sinks;
+use crate::world::Worlds;
 use context::{GuideCx, Run};
 use emit::Emitter;
 
@@ -84,6 +85,7 @@ pub async fn run(
     let panicked = guides(&run).await;
     undo::clean_up(&run).await;
     run.machines.close().await;
+    run.worlds.close();
     let mut finished = tail(&run, started);
     if panicked.is_some() {
         finished.exit_code = exit::BUG;
@@ -133,6 +135,7 @@ pub async fn plan(
     )?);
     let panicked = guides(&run).await;
     run.machines.close().await;
+    run.worlds.close();
     if let Some(panic) = panicked {
         std::panic::resume_unwind(panic);
     }
@@ -169,16 +172,25 @@ fn prepare(
     let inventory = request.root.join(&book.options.inventory);
     let folder = inventory.parent().unwrap_or(&request.root).to_owned();
     let repository = request.repository.clone();
-    let secrets = Secrets::new(
+    let secrets = Arc::new(Secrets::new(
         &book.inventory,
         folder,
         repository,
         request.is_lab(),
         redactor.clone(),
+    ));
+    let worlds = Worlds::new(
+        Arc::clone(&book),
+        &request,
+        Arc::clone(&secrets),
+        cancel.clone(),
     );
-    let machines = Machines::new(&book, &request);
+    let worlds = Arc::new(worlds);
+    let reach = request.reach.clone();
+    let machines = Machines::new(reach.unwrap_or_else(|| Arc::clone(&worlds) as Arc<dyn Reach>));
     Ok(Run {
         machines,
+        worlds,
         results: results::Results::new(plan.steps.len()),
         emitter: Emitter::new(sinks, redactor.clone(), cancel.clone()),
         redact: Arc::new(redactor.clone()) as Arc<dyn Redact>,

@@ -1,0 +1,132 @@
+//! `lab`: the embedded homelab on its own, for curl, another client or a person, until it is stopped.
+//!
+//! Its state comes from the book's inventory, or from a file. What it wrote (certificate authority, keys) is gone when it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use runbook::report::{LAB_VERSION, Lab, LabKubernetes, LabProxmox, LabSsh};
+use runbook_lab::fixture::{FIXTURE_BYTES_MAX, Fixture};
+
+use super::args::Global;
+use super::failure::Failure;
+use super::open::Opened;
+use super::serve::interrupted;
+use super::shell::Shell;
+use crate::exit;
+use crate::scratch::Scratch;
+use crate::world::fixture::{Credentials, TOKEN};
+use crate::world::{LabState, start_lab};
+
+/// Starts a lab, says where it is, and waits for INT or TERM.
+pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Result<u8, Failure> {
+    let credentials = Credentials::random().map_err(unavailable)?;
+    let text = state.as_deref().map(read).transpose()?;
+    let book = match &text {
+        Some(_) => None,
+        None => Some(
+            Opened::find(global)?
+                .load(&runbook::model::Vars::new())?
+                .valid(shell)?,
+        ),
+    };
+    super::wait_for(async {
+        let state = match (&text, &book) {
+            (Some(text), _) => LabState::File(text),
+            (None, Some(book)) => LabState::Book(book),
+            (None, None) => return Err(Failure::usage("a lab needs a book or a state", None)),
+        };
+        let is_file = text.is_some();
+        let stop = interrupted();
+        let started = start_lab(state, &credentials).await;
+        let (lab, fixture) = started.map_err(|failure| match is_file {
+            true => Failure::usage(failure.message, failure.hint),
+            false => unavailable(failure),
+        })?;
+        let scratch = Scratch::new().map_err(|error| {
+            Failure::unavailable(format!("no temporary directory can be made: {error}"), None)
+        })?;
+        let ca = scratch.path().join("ca.pem");
+        fs::write(&ca, lab.ca()).map_err(|error| {
+            Failure::unavailable(format!("cannot write `{}`: {error}", ca.display()), None)
+        })?;
+        let told = Lab {
+            version: LAB_VERSION,
+            proxmox: Some(LabProxmox {
+                url: lab.url(),
+                node: fixture
+                    .nodes
+                    .first()
+                    .map_or_else(|| "pve1".to_owned(), |node| node.name.clone()),
+                token: token(&fixture),
+                fingerprint: lab.fingerprint().to_owned(),
+                ca: ca.display().to_string(),
+            }),
+            kubernetes: None::<LabKubernetes>,
+            ssh: None::<LabSsh>,
+        };
+        if shell.json {
+            shell.json(&told)?;
+        } else {
+            shell.out(&text_of(&told))?;
+        }
+        stop.await;
+        Ok(exit::OK)
+    })?
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let failed = |why: String| {
+        Failure::usage(
+            format!("`{}` cannot be read: {why}", path.display()),
+            Some("give a fixture, or a file of recorded exchanges: its first line counts".into()),
+        )
+    };
+    let text = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    if text.len() > FIXTURE_BYTES_MAX {
+        return Err(failed(format!("longer than {FIXTURE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(text).map_err(|_| failed("it is not UTF-8".into()))
+}
+
+fn unavailable(failure: crate::action::Failure) -> Failure {
+    Failure::unavailable(failure.message, failure.hint)
+}
+
+/// The token with the most rights; empty when the state has none.
+fn token(fixture: &Fixture) -> String {
+    let preferred = fixture.tokens.iter().find(|token| token.id == TOKEN);
+    let root = fixture
+        .tokens
+        .iter()
+        .find(|token| token.id.starts_with("root@pam!"));
+    match preferred.or(root).or(fixture.tokens.first()) {
+        Some(token) => format!("{}={}", token.id, token.value),
+        None => String::new(),
+    }
+}
+
+fn text_of(lab: &Lab) -> String {
+    let mut lines = Vec::new();
+    if let Some(proxmox) = &lab.proxmox {
+        lines.push(format!(
+            "Proxmox VE   {} (node {})",
+            proxmox.url, proxmox.node
+        ));
+        lines.push(format!("token        {}", proxmox.token));
+        lines.push(format!("fingerprint  {}", proxmox.fingerprint));
+        lines.push(format!("authority    {}", proxmox.ca));
+        lines.push(String::new());
+        lines.push(format!(
+            "curl --cacert {} -H 'Authorization: PVEAPIToken={}' {}/api2/json/version",
+            proxmox.ca, proxmox.token, proxmox.url
+        ));
+    }
+    if let Some(ssh) = &lab.ssh {
+        let node = lab.proxmox.as_ref().map_or("pve1", |proxmox| &proxmox.node);
+        lines.push(format!("ssh -F {} {node}", ssh.config));
+    }
+    lines.push(String::new());
+    lines.push("stop it with Ctrl-C; it forgets everything then".to_owned());
+    lines.join("\n") + "\n"
+}

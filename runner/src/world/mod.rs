@@ -1,0 +1,192 @@
+//! What the targets of a run are: the API and the machines of its profile, or those of a lab that is started for them.
+//!
+//! On a real profile there is one world. In the lab guides that need each other share one, others have their own, each started
+//! when it is first asked for and gone with the run. Nothing is changed here.
+
+pub mod fixture;
+mod guests;
+mod lab;
+mod profile;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runbook::model::Book;
+use runbook_lab::Homelab;
+use runbook_proxmox::{Client, ErrorKind, cluster};
+use tokio::sync::OnceCell;
+
+pub use lab::{LabState, start as start_lab};
+
+use crate::action::Failure;
+use crate::process::Cancel;
+use crate::reach::{Reach, ReachFuture};
+use crate::remote::{Guests, SshSettings};
+use crate::request::RunRequest;
+use crate::secrets::Secrets;
+
+/// The worlds of a run.
+pub struct Worlds {
+    book: Arc<Book>,
+    profile: String,
+    is_lab: bool,
+    /// Where relative paths of the inventory begin.
+    folder: PathBuf,
+    secrets: Arc<Secrets>,
+    cancel: Cancel,
+    worlds: Mutex<HashMap<u32, Arc<OnceCell<Arc<World>>>>>,
+}
+
+/// What targets are reached by.
+pub struct World {
+    proxmox: Result<Proxmox, Failure>,
+    ssh: Result<SshSettings, String>,
+    identity: OnceCell<BTreeMap<String, String>>,
+    _lab: Option<Homelab>,
+}
+
+/// A Proxmox VE with the credentials there are.
+#[derive(Debug, Clone)]
+pub struct Proxmox {
+    /// Who calls it: the token, where there is one.
+    pub client: Client,
+    /// The login, for what a token may not do.
+    pub login: Option<Client>,
+}
+
+impl Worlds {
+    /// The worlds of a run; nothing is started or connected yet.
+    pub fn new(
+        book: Arc<Book>,
+        request: &RunRequest,
+        secrets: Arc<Secrets>,
+        cancel: Cancel,
+    ) -> Self {
+        let inventory = request.root.join(&book.options.inventory);
+        let folder = inventory.parent().unwrap_or(&request.root).to_owned();
+        Self {
+            book,
+            profile: request.profile.clone(),
+            is_lab: request.is_lab(),
+            folder,
+            secrets,
+            cancel,
+            worlds: Mutex::default(),
+        }
+    }
+
+    /// A world, started or connected when it is first asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the lab cannot be started, or the profile's secrets and files cannot be read. It is tried anew next time.
+    pub async fn get(&self, world: u32) -> Result<Arc<World>, Failure> {
+        let world = if self.is_lab { world } else { 0 };
+        let cell = {
+            let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(worlds.entry(world).or_default())
+        };
+        let found = cell.get_or_try_init(|| self.open()).await?;
+        Ok(Arc::clone(found))
+    }
+
+    async fn open(&self) -> Result<Arc<World>, Failure> {
+        let world = if self.is_lab {
+            lab::open(&self.book).await?
+        } else {
+            profile::open(self).await?
+        };
+        Ok(Arc::new(world))
+    }
+
+    /// What is known of a world's identity by now.
+    pub fn known(&self, world: u32) -> BTreeMap<String, String> {
+        let world = if self.is_lab { world } else { 0 };
+        let worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = worlds.get(&world).and_then(|cell| cell.get());
+        known
+            .and_then(|world| world.identity.get())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Ends the labs.
+    pub fn close(&self) {
+        self.worlds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+impl World {
+    /// The Proxmox VE of this world.
+    ///
+    /// # Errors
+    ///
+    /// When the profile names none, or what it names cannot be used.
+    pub fn proxmox(&self) -> Result<&Proxmox, Failure> {
+        self.proxmox.as_ref().map_err(Clone::clone)
+    }
+
+    /// What it is, for records: version, node and cluster. Asked once.
+    ///
+    /// # Errors
+    ///
+    /// When the API cannot be asked.
+    pub async fn identity(&self) -> Result<&BTreeMap<String, String>, Failure> {
+        let proxmox = self.proxmox()?;
+        let ask = async || {
+            let identity = cluster::identity(&proxmox.client).await.map_err(failure)?;
+            let mut map = BTreeMap::from([("pve".to_owned(), identity.version)]);
+            if !identity.node.is_empty() {
+                map.insert("node".to_owned(), identity.node);
+            }
+            if let Some(cluster) = identity.cluster {
+                map.insert("cluster".to_owned(), cluster);
+            }
+            Ok(map)
+        };
+        self.identity.get_or_try_init(ask).await
+    }
+}
+
+/// An error of the API as a failure of a step.
+pub fn failure(error: runbook_proxmox::Error) -> Failure {
+    let mut failure = Failure::new(error.to_string()).hint(error.hint());
+    failure.refused = error.kind() == ErrorKind::Refused;
+    failure
+}
+
+impl Reach for Worlds {
+    fn ssh(&self, world: u32) -> ReachFuture<'_, Result<SshSettings, String>> {
+        Box::pin(async move {
+            match self.get(world).await {
+                Ok(world) => world.ssh.clone(),
+                Err(failure) => Err(failure.message),
+            }
+        })
+    }
+
+    fn guests(&self, world: u32) -> ReachFuture<'_, Option<Arc<dyn Guests>>> {
+        Box::pin(async move {
+            let world = self.get(world).await.ok()?;
+            let proxmox = world.proxmox().ok()?;
+            let known: Arc<dyn Guests> = Arc::new(guests::Known::new(proxmox.client.clone()));
+            Some(known)
+        })
+    }
+
+    fn kept(&self, world: u32) -> ReachFuture<'_, Option<String>> {
+        Box::pin(async move {
+            if !self.is_lab {
+                return None;
+            }
+            self.get(world).await.ok()?.ssh.as_ref().err().cloned()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
