@@ -549,6 +549,10 @@ async fn the_machine_cannot_be_changed_from_a_host() {
         let remount = "python3 -c 'import ctypes, sys; l = ctypes.CDLL(None, use_errno=True)
 sys.exit(0 if l.mount(b\"none\", b\"/usr\", b\"\", 32 | 4096, None) else 1)'";
         holds(&lab.host, remount).await;
+        // Nor by a user namespace of its own, in which it would have all privileges.
+        let unshare = "python3 -c 'import ctypes, sys; l = ctypes.CDLL(None)
+sys.exit(0 if l.unshare(0x10000000) else 1)'";
+        holds(&lab.host, unshare).await;
     }
     holds(&lab.host, "test ! -s /proc/kcore; for p in /proc/[0-9]*; do case ${p#/proc/} in 1|$$) ;; *) echo $p; exit 1;; esac; done").await;
 }
@@ -726,4 +730,26 @@ fn a_tree_is_laid_over_copied_put_back_and_removed() {
     );
     root.remove().unwrap();
     assert!(!at("pve1").exists() && snapshot.path().exists());
+}
+
+#[test]
+fn a_machine_that_forbids_isolation_says_why_and_what_allows_it() {
+    if !is_possible() || !Path::new("/usr/bin/unshare").exists() {
+        eprintln!("skipped: no machine can be made that forbids it");
+        return;
+    }
+    // The setting is that of the user namespace.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" available";
+    let output = std::process::Command::new("/usr/bin/unshare")
+        .args(["--user", "--map-root-user", "sh", "-c", script])
+        .arg(inside())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("`user.max_user_namespaces` is 0"), "{said}");
+    assert!(
+        said.contains("sysctl -w user.max_user_namespaces="),
+        "{said}"
+    );
 }

@@ -1,4 +1,5 @@
-//! The executable that the lab's own tests start again inside of an isolated place; with `hold DIRECTORY SECONDS` it is a lab
+//! The executable that the lab's own tests start again inside of an isolated place; with `available` it tells whether one can be made, with
+//! `hold DIRECTORY SECONDS` it is a lab
 //! itself, with one host that sleeps, until it is killed.
 
 use std::fs::File;
@@ -15,6 +16,9 @@ const FAILED: i32 = 1;
 fn main() {
     runbook_lab::isolate::main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["available"] {
+        std::process::exit(available());
+    }
     let [word, directory, seconds] = arguments.as_slice() else {
         std::process::exit(USAGE);
     };
@@ -22,6 +26,17 @@ fn main() {
         std::process::exit(USAGE);
     }
     std::process::exit(hold(Path::new(directory), seconds).map_or(FAILED, |()| 0));
+}
+
+/// Says on standard error why isolation is forbidden.
+fn available() -> i32 {
+    use std::io::Write as _;
+    let Err(forbidden) = runbook_lab::isolate::available() else {
+        return 0;
+    };
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "{forbidden}\n{}", forbidden.hint);
+    FAILED
 }
 
 fn hold(directory: &Path, seconds: &str) -> Result<(), Box<dyn std::error::Error>> {

@@ -69,6 +69,9 @@ pub(super) fn serve(socket: &UnixStream) -> i32 {
 
 fn make(setup: &Setup) -> Result<(), Failure> {
     mounts::keep_private()?;
+    // In a further user namespace a script would have every privilege again. The setting is this namespace's own, and an
+    // older kernel may not have it.
+    let _ = std::fs::write("/proc/sys/user/max_user_namespaces", "0");
     netlink::raise_loopback().map_err(|error| Failure::new("cannot raise `lo`", &error))?;
     for address in &setup.addresses {
         add(*address)?;
