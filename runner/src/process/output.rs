@@ -101,16 +101,18 @@ pub struct Capture {
 }
 
 const HALF: usize = TEXT_BYTES_MAX / 2;
+/// How long one half grows by doubling.
+const GROWN_BYTES: usize = 64 << 10;
 
 impl Capture {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.total += bytes.len() as u64;
         let (head, rest) = bytes.split_at(bytes.len().min(HALF - self.head.len()));
-        self.head.extend_from_slice(head);
+        extend(&mut self.head, head);
         let rest = &rest[rest.len().saturating_sub(HALF)..];
         let (grow, wrap) = rest.split_at(rest.len().min(HALF - self.tail.len()));
-        self.tail.extend_from_slice(grow);
+        extend(&mut self.tail, grow);
         let (to_end, to_start) = wrap.split_at(wrap.len().min(HALF - self.next));
         self.tail[self.next..self.next + to_end.len()].copy_from_slice(to_end);
         self.tail[..to_start.len()].copy_from_slice(to_start);
@@ -201,6 +203,14 @@ impl Capture {
             omitted,
         }
     }
+}
+
+/// Appends to one half. What will be long gets its whole room at once: growing by doubling would leave as much again unused.
+fn extend(half: &mut Vec<u8>, bytes: &[u8]) {
+    if half.len() + bytes.len() > half.capacity().max(GROWN_BYTES) {
+        half.reserve_exact(HALF - half.len());
+    }
+    half.extend_from_slice(bytes);
 }
 
 fn lossy(bytes: Vec<u8>) -> String {
