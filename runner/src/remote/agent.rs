@@ -15,7 +15,7 @@ pub type AgentFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, AgentError>>
 
 /// The agent of one guest.
 pub trait Agent: Send + Sync {
-    /// Starts a program with its arguments and its whole input (at most [`INPUT_BYTES_MAX`]); its number.
+    /// Starts a program with its arguments and its whole input (ASCII, at most [`INPUT_BYTES_MAX`]); its number.
     fn exec<'a>(&'a self, argv: &'a [String], input: &'a [u8]) -> AgentFuture<'a, u64>;
 
     /// How a program fares; an end is told once.

@@ -115,7 +115,10 @@ pub(super) fn command(way: &Way) -> String {
                 "exec {sudo}pct exec {vmid} -- env -i LC_ALL=C PATH={PATH_MORE} HOME=/root sh -c '{BOOT}'"
             )
         }
-        Way::Agent(_) => format!("LC_ALL=C; export LC_ALL; {BOOT}"),
+        // Both ways in letters that no server reads differently.
+        Way::Agent(_) => format!(
+            "LC_ALL=C; export LC_ALL; exec 3>&1 4>&2; {{ base64 -d | sh -c '{BOOT}' 2>&1 1>&5 3>&- 4>&- 5>&- | base64 >&4; }} 5>&1 | base64 >&3"
+        ),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+
 use super::agent::{Agent, AgentError, AgentStatus, INPUT_BYTES_MAX};
 use super::cause::{Cause, RemoteError};
 use super::connections::Connections;
@@ -333,7 +335,9 @@ impl Remote {
     ) -> Result<Finished, RemoteError> {
         let started = Instant::now();
         let deadline = started + limits.timeout;
+        let letters = base64::engine::general_purpose::STANDARD.encode(input);
         let begin = async {
+            let input = letters.as_bytes();
             let (argv, input) = self.hand_over(agent, input, deadline).await?;
             agent.exec(&argv, &input).await
         };
@@ -352,8 +356,8 @@ impl Remote {
             Asked::Stopped => (End::Cancelled, end_by_agent(agent, pid, nonce).await),
         };
         let mut collector = Collector::new(record);
-        collector.push(Stream::Stdout, &status.stdout);
-        collector.push(Stream::Stderr, &status.stderr);
+        collector.push(Stream::Stdout, &decoded(&status.stdout));
+        collector.push(Stream::Stderr, &decoded(&status.stderr));
         let output = collector.take();
         let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
         let lost = |said: String| RemoteError::Lost {
@@ -461,6 +465,19 @@ enum Asked {
     Ended(AgentStatus),
     TimedOut,
     Stopped,
+}
+
+/// The bytes that letters of base64 mean, as far as there are some; what is no base64 was printed before the program.
+fn decoded(letters: &[u8]) -> Vec<u8> {
+    let mut plain: Vec<u8> = letters
+        .iter()
+        .copied()
+        .filter(|letter| !letter.is_ascii_whitespace())
+        .collect();
+    plain.truncate(plain.len() / 4 * 4);
+    base64::engine::general_purpose::STANDARD
+        .decode(&plain)
+        .unwrap_or_else(|_| letters.to_vec())
 }
 
 /// Runs a program of ours by the agent, to its end.

@@ -135,7 +135,7 @@ async fn a_killed_runner_finds_it_again_running_or_ended() {
         let file = count.path().join(&key);
         let file = file.display();
         let text = format!(
-            "echo once >>{file}; sleep {number} & p=$!; sleep 3; kill $p; echo done; exit 7"
+            "echo once >>{file}; sleep {number} & p=$!; sleep 8; kill $p; echo done; exit 7"
         );
         let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))
             .args(["--exact", "detach::child_that_is_killed"])
@@ -150,7 +150,7 @@ async fn a_killed_runner_finds_it_again_running_or_ended() {
         child.wait().expect("ended");
         assert_ne!(endpoint.alive(&number).await, "", "it goes on without us");
         if ends_first {
-            assert_eq!(endpoint.gone(&number, Duration::from_secs(10)).await, "");
+            assert_eq!(endpoint.gone(&number, Duration::from_secs(20)).await, "");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         let (finished, note) = detached(&key, "r2", &text)

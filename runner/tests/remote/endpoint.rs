@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// How long a server may take to listen.
 const LISTEN_MAX: Duration = Duration::from_secs(10);
 
+/// What a login of ours has: bash takes itself for one that is not started by `sshd`, and leaves the user's `.bashrc` alone.
+const ENVIRONMENT: &str = "SetEnv SHLVL=3";
+
 /// Where programs run in a test.
 pub(crate) struct Endpoint {
     pub(crate) config: PathBuf,
@@ -89,7 +92,7 @@ impl Server {
             .port();
         let text = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-             PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\nMaxStartups 200\n",
+             PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nLogLevel VERBOSE\nMaxStartups 200\n{ENVIRONMENT}\n",
             at("host").display(),
             at("authorized").display()
         );
@@ -172,7 +175,18 @@ impl Server {
     pub(crate) fn configure(&self, text: &str) {
         let path = self.directory.path().join("sshd_config");
         let before = fs::read_to_string(&path).expect("a configuration");
-        fs::write(&path, format!("{before}{text}\n")).expect("a configuration");
+        // Only the first `SetEnv` counts.
+        let after = match text.strip_prefix("SetEnv ") {
+            Some(more) => {
+                let line = before.lines().find(|line| line.starts_with("SetEnv"));
+                before.replace(
+                    line.expect("an environment"),
+                    &format!("{ENVIRONMENT} {more}"),
+                )
+            }
+            None => format!("{before}{text}\n"),
+        };
+        fs::write(&path, after).expect("a configuration");
         self.reload();
     }
 

@@ -109,11 +109,9 @@ fn with_sudo(endpoint: &Endpoint, text: Option<&str>) -> Remote {
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a program");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
     }
-    let config = endpoint.server().directory.path().join("sshd_config");
-    let mut settings = fs::read_to_string(&config).expect("a configuration");
-    settings.push_str(&format!("SetEnv PATH={}\n", directory.display()));
-    fs::write(&config, settings).expect("a configuration");
-    endpoint.server().reload();
+    endpoint
+        .server()
+        .configure(&format!("SetEnv PATH={}", directory.display()));
     endpoint.by(Way::Ssh(Login {
         sudo: true,
         ..Login::new(&endpoint.host)
