@@ -151,10 +151,9 @@ async fn both_places_do_the_same() {
 }
 
 fn similar_asserts(here: &str, there: &str) {
+    let pattern = regex::Regex::new(r#" \(os error \d+\)| at path "[^"]*""#).expect("a pattern");
     for (here, there) in here.lines().zip(there.lines()) {
         // What the system says has a number here, or a path of its own.
-        let pattern =
-            regex::Regex::new(r#" \(os error \d+\)| at path "[^"]*""#).expect("a pattern");
         let here = pattern.replace_all(here, "");
         assert_eq!(here, there);
     }
