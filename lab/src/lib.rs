@@ -4,6 +4,7 @@ pub mod command;
 pub mod dns;
 pub mod fixture;
 pub mod homelab;
+pub mod hosts;
 pub mod isolate;
 pub mod pve;
 pub mod ssh;

@@ -53,7 +53,7 @@ impl Machine for Plain {
         user != "nobody-here"
     }
 
-    fn start(&self, start: Start) -> Later<Result<Process, String>> {
+    fn start(self: Arc<Self>, start: Start) -> Later<Result<Process, String>> {
         Box::pin(async move {
             if start.user == "locked" {
                 return Err("this account is currently not available".to_owned());

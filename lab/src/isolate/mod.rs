@@ -33,7 +33,7 @@ mod session;
 mod stage;
 #[cfg(target_os = "linux")]
 mod view;
-mod wire;
+pub(crate) mod wire;
 
 pub use error::{Error, Forbidden};
 pub use forbidden::{available, available_with};

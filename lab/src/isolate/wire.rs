@@ -21,7 +21,7 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(super) const DESCRIPTORS_MAX: usize = 4;
 
 /// Sends a message.
-pub(super) fn send(
+pub(crate) fn send(
     socket: &UnixStream,
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
@@ -53,7 +53,7 @@ pub(super) fn send(
 }
 
 /// Receives a message; `None` when the other side has ended between two messages.
-pub(super) fn receive<T: DeserializeOwned>(
+pub(crate) fn receive<T: DeserializeOwned>(
     socket: &UnixStream,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut length = [0; 4];

@@ -29,7 +29,7 @@ pub use answer::{Answer, Fail};
 pub use auth::TICKET_SECONDS;
 pub use cluster::{Caller, Cluster};
 pub use faults::{Fault, Faults};
-pub use hooks::{AgentResult, Hooks, Interface, NoHooks};
+pub use hooks::{AgentResult, HookFuture, Hooks, Interface, NoHooks};
 pub use locks::LOCK_WAIT;
 pub use params::Params;
 pub use server::{Identity, Options, Server};

@@ -57,7 +57,7 @@ pub(super) async fn serve(
         }
     };
     let process = tokio::select! {
-        process = machine.start(start) => process,
+        process = machine.clone().start(start) => process,
         () = client.gone() => return,
     };
     match process {

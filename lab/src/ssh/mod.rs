@@ -10,6 +10,7 @@ mod session;
 mod spool;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ pub trait Machine: Send + Sync + 'static {
     fn has_user(&self, user: &str) -> bool;
 
     /// Starts a command. The error is what the user of `ssh` reads on standard error; the command then ends with 255.
-    fn start(&self, start: Start) -> Later<Result<Process, String>>;
+    fn start(self: Arc<Self>, start: Start) -> Later<Result<Process, String>>;
 }
 
 /// One command to start.

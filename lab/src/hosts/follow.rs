@@ -1,0 +1,261 @@
+//! The machines follow the guests of the cluster: started with them, stopped with them, put back with their snapshots.
+
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::machine::{Machine, environment};
+use super::{Inner, Role, Spec};
+use crate::command::{End, Process};
+use crate::fixture::GuestKind;
+use crate::pve::{AgentResult, HookFuture, Hooks};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// What the agent keeps of a program's output, each.
+const AGENT_BYTES_MAX: u64 = 16 << 20;
+
+/// What the cluster tells.
+pub(super) struct Follow(pub(super) Weak<Inner>);
+
+impl Follow {
+    fn guest(&self, vmid: u32) -> Option<Arc<Machine>> {
+        self.0.upgrade()?.guest(vmid)
+    }
+
+    /// Something about a guest's files; what fails is said in the log.
+    fn files(
+        &self,
+        vmid: u32,
+        what: &'static str,
+        change: impl FnOnce(&Inner, &Machine) -> std::io::Result<()> + Send + 'static,
+    ) -> HookFuture<'_, ()> {
+        let (lab, machine) = (self.0.upgrade(), self.guest(vmid));
+        Box::pin(async move {
+            let (Some(lab), Some(machine)) = (lab, machine) else {
+                return;
+            };
+            let done = tokio::task::spawn_blocking(move || change(&lab, &machine)).await;
+            if let Ok(Err(error)) = done {
+                tracing::warn!(%error, vmid, what, "the files of a lab's guest do not follow");
+            }
+        })
+    }
+}
+
+impl Hooks for Follow {
+    fn created(&self, vmid: u32, kind: GuestKind) -> HookFuture<'_, ()> {
+        let lab = self.0.upgrade();
+        Box::pin(async move {
+            let Some(lab) = lab else { return };
+            if lab.guest(vmid).is_some() {
+                return; // the inventory's; its files are fresh
+            }
+            let name = format!("guest-{vmid}");
+            let spec = Spec {
+                name: name.clone(),
+                role: Role::Guest {
+                    vmid,
+                    kind,
+                    node: String::new(),
+                },
+                addresses: Vec::new(),
+                user: None,
+                units: Vec::new(),
+                packages: Vec::new(),
+                devices: Vec::new(),
+                pools: Vec::new(),
+                overlay: None,
+                up: false,
+            };
+            match Machine::new(spec, &lab, "") {
+                Ok(machine) => drop(lab.lock().insert(name, machine)),
+                Err(error) => tracing::warn!(%error, vmid, "a lab's guest has no files"),
+            }
+        })
+    }
+
+    fn started(&self, vmid: u32) -> HookFuture<'_, ()> {
+        let machine = self.guest(vmid);
+        Box::pin(async move {
+            if let Some(machine) = machine
+                && let Err(error) = machine.start().await
+            {
+                tracing::warn!(%error, vmid, "a lab's guest does not come up");
+            }
+        })
+    }
+
+    fn stopped(&self, vmid: u32) -> HookFuture<'_, ()> {
+        let machine = self.guest(vmid);
+        Box::pin(async move {
+            if let Some(machine) = machine {
+                machine.stop().await;
+            }
+        })
+    }
+
+    fn rebooted(&self, vmid: u32) -> HookFuture<'_, ()> {
+        let machine = self.guest(vmid);
+        Box::pin(async move {
+            if let Some(machine) = machine {
+                machine.restart().await;
+            }
+        })
+    }
+
+    fn node_rebooted(&self, node: &str) -> HookFuture<'_, ()> {
+        let machine = self.0.upgrade().and_then(|lab| lab.find(node));
+        Box::pin(async move {
+            if let Some(machine) = machine {
+                machine.restart().await;
+            }
+        })
+    }
+
+    fn destroyed(&self, vmid: u32) -> HookFuture<'_, ()> {
+        let (lab, machine) = (self.0.upgrade(), self.guest(vmid));
+        Box::pin(async move {
+            let (Some(lab), Some(machine)) = (lab, machine) else {
+                return;
+            };
+            machine.stop().await;
+            lab.snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|(of, _), _| *of != vmid);
+            // A guest of that number that is made again is a fresh one.
+            if let Err(error) = machine.renew() {
+                tracing::warn!(%error, vmid, "the files of a lab's guest stay");
+            }
+        })
+    }
+
+    fn cloned(&self, from: u32, to: u32) -> HookFuture<'_, ()> {
+        let source = self.guest(from);
+        let kind = match source.as_ref().map(|source| &source.spec.role) {
+            Some(Role::Guest { kind, .. }) => *kind,
+            _ => GuestKind::Qemu,
+        };
+        let made = self.created(to, kind);
+        Box::pin(async move {
+            made.await;
+            let (Some(source), Some(target)) = (source, self.guest(to)) else {
+                return;
+            };
+            if let Err(error) = target.take_over(&source.root) {
+                tracing::warn!(%error, from, to, "the files of a lab's guest were not copied");
+            }
+        })
+    }
+
+    fn snapshot(&self, vmid: u32, name: &str) -> HookFuture<'_, ()> {
+        let name = name.to_owned();
+        self.files(vmid, "snapshot", move |lab, machine| {
+            let path = lab
+                .directory
+                .join(format!("{}.snapshot.{name}", machine.spec.name));
+            let copy = machine.root.copy_to(path)?;
+            lab.snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert((vmid, name), copy);
+            Ok(())
+        })
+    }
+
+    fn rolled_back(&self, vmid: u32, name: &str) -> HookFuture<'_, ()> {
+        let (machine, key) = (self.guest(vmid), (vmid, name.to_owned()));
+        let back = self.files(vmid, "rollback", move |lab, machine| {
+            let snapshot = lab
+                .snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&key)
+                .cloned();
+            snapshot.map_or(Ok(()), |snapshot| machine.root.roll_back(&snapshot))
+        });
+        Box::pin(async move {
+            let was_up = machine.as_ref().is_some_and(|machine| machine.is_up());
+            if let Some(machine) = &machine {
+                machine.stop().await;
+            }
+            back.await;
+            if let (Some(machine), true) = (machine, was_up)
+                && let Err(error) = machine.start().await
+            {
+                tracing::warn!(%error, vmid, "a lab's guest does not come up");
+            }
+        })
+    }
+
+    fn snapshot_removed(&self, vmid: u32, name: &str) -> HookFuture<'_, ()> {
+        let key = (vmid, name.to_owned());
+        self.files(vmid, "snapshot", move |lab, _| {
+            let snapshot = lab
+                .snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
+            snapshot.map_or(Ok(()), crate::isolate::Root::remove)
+        })
+    }
+
+    fn agent_exec(
+        &self,
+        vmid: u32,
+        argv: Vec<String>,
+        input: Vec<u8>,
+    ) -> HookFuture<'_, Option<AgentResult>> {
+        let machine = self.guest(vmid);
+        Box::pin(async move {
+            let machine = machine?;
+            // The agent is a service: it has no home.
+            let env = environment("/".as_ref(), "root", &[])
+                .into_iter()
+                .filter(|(name, _)| name == "PATH")
+                .collect();
+            let argv = argv.into_iter().map(Into::into).collect();
+            match machine.process(argv, env, "/".into(), None).await {
+                Ok(process) => Some(collect(process, input).await),
+                Err(error) => Some(AgentResult {
+                    exitcode: Some(127),
+                    err: error.into_bytes(),
+                    ..AgentResult::default()
+                }),
+            }
+        })
+    }
+}
+
+async fn collect(process: Process, input: Vec<u8>) -> AgentResult {
+    let Process {
+        mut stdin,
+        stdout,
+        stderr,
+        ended,
+        control: _control,
+    } = process;
+    let feed = async move {
+        // A program may end without having read its input.
+        let _ = stdin.write_all(&input).await;
+        let _ = stdin.shutdown().await;
+    };
+    let keep = |from: Box<dyn tokio::io::AsyncRead + Send + Unpin>| async move {
+        let (mut bytes, mut from) = (Vec::new(), from);
+        let _ = (&mut from)
+            .take(AGENT_BYTES_MAX)
+            .read_to_end(&mut bytes)
+            .await;
+        let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+        bytes
+    };
+    let ((), out, err, end) = tokio::join!(feed, keep(stdout), keep(stderr), ended);
+    let (exitcode, signal) = match end {
+        End::Code(code) => (i32::try_from(code).ok(), None),
+        End::Signal(name) => (None, Some(if name == "TERM" { 15 } else { 9 })),
+    };
+    AgentResult {
+        exitcode,
+        signal,
+        out,
+        err,
+    }
+}

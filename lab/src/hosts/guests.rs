@@ -1,0 +1,573 @@
+//! `pct` and `qm`: subcommands that are calls of the API, and those that reach into a guest.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::answer::{Said, fail, unserved};
+use super::machine::Machine;
+use super::node::{call, finish, options, refused};
+use super::program::Call;
+use crate::pve::Params;
+
+/// Subcommands that are one call: name, verb, path below the guest, what the words after the vmid are.
+const CALLS: &[(&str, &str, &str, &[&str])] = &[
+    ("start", "POST", "/status/start", &[]),
+    ("stop", "POST", "/status/stop", &[]),
+    ("shutdown", "POST", "/status/shutdown", &[]),
+    ("reboot", "POST", "/status/reboot", &[]),
+    ("suspend", "POST", "/status/suspend", &[]),
+    ("resume", "POST", "/status/resume", &[]),
+    ("set", "PUT", "/config", &[]),
+    ("destroy", "DELETE", "", &[]),
+    ("clone", "POST", "/clone", &["newid"]),
+    ("template", "POST", "/template", &[]),
+    ("resize", "PUT", "/resize", &["disk", "size"]),
+    ("snapshot", "POST", "/snapshot", &["snapname"]),
+    ("rollback", "POST", "/snapshot/{}/rollback", &["snapname"]),
+    ("delsnapshot", "DELETE", "/snapshot/{}", &["snapname"]),
+];
+
+/// Answers `pct` or `qm`.
+pub(super) async fn answer(
+    machine: &Arc<Machine>,
+    asked: &Call,
+    args: Vec<String>,
+    streams: Vec<OwnedFd>,
+) -> Said {
+    let program = asked.program.as_str();
+    let kind = if program == "pct" { "lxc" } else { "qemu" };
+    let base = format!("/nodes/{}/{kind}", machine.spec.name);
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => fail(255, "ERROR: no command specified"),
+        ["list", ..] => list(machine, program, &base).await,
+        ["guest", "exec", vmid, rest @ ..] if program == "qm" => {
+            guest_exec(machine, vmid, rest, &base).await
+        }
+        ["guest", "cmd", vmid, command] | ["agent", vmid, command] if program == "qm" => {
+            agent(machine, vmid, command, &base).await
+        }
+        [verb, ..]
+            if ![
+                "exec",
+                "push",
+                "pull",
+                "create",
+                "status",
+                "config",
+                "listsnapshot",
+            ]
+            .contains(verb)
+                && !CALLS.iter().any(|(name, ..)| name == verb) =>
+        {
+            unserved(machine, &format!("{program} {verb}"))
+        }
+        [verb] => fail(
+            255,
+            format!("400 not enough arguments\n{program} {verb} <vmid> [OPTIONS]"),
+        ),
+        ["exec", vmid, rest @ ..] if program == "pct" => exec(machine, vmid, rest, streams).await,
+        ["push", vmid, file, to, rest @ ..] if program == "pct" => {
+            copy(machine, asked, vmid, file, to, rest, true).await
+        }
+        ["pull", vmid, from, file, rest @ ..] if program == "pct" => {
+            copy(machine, asked, vmid, from, file, rest, false).await
+        }
+        ["status", vmid, rest @ ..] => status(machine, vmid, rest, &base).await,
+        ["config", vmid, rest @ ..] => config(machine, vmid, rest, &base).await,
+        ["listsnapshot", vmid] => snapshots(machine, vmid, &base).await,
+        ["create", vmid, rest @ ..] => {
+            let (mut pairs, rest) = match rest.split_first() {
+                Some((template, rest)) if !template.starts_with('-') && program == "pct" => (
+                    vec![("ostemplate".to_owned(), (*template).to_owned())],
+                    rest,
+                ),
+                _ => (Vec::new(), rest),
+            };
+            pairs.push(("vmid".to_owned(), (*vmid).to_owned()));
+            one(machine, asked, "POST", &base, pairs, rest).await
+        }
+        [verb, vmid, rest @ ..] => match CALLS.iter().find(|(name, ..)| name == verb) {
+            Some((_, method, path, names)) => {
+                if rest.len() < names.len() {
+                    return fail(255, "400 not enough arguments");
+                }
+                let (given, rest) = rest.split_at(names.len());
+                let mut pairs: Vec<(String, String)> = names
+                    .iter()
+                    .zip(given)
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect();
+                let mut path = (*path).to_owned();
+                if path.contains("{}") {
+                    path = path.replace("{}", &pairs.remove(0).1);
+                }
+                one(
+                    machine,
+                    asked,
+                    method,
+                    &format!("{base}/{vmid}{path}"),
+                    pairs,
+                    rest,
+                )
+                .await
+            }
+            None => unserved(machine, &format!("{program} {verb}")),
+        },
+    }
+}
+
+async fn one(
+    machine: &Machine,
+    asked: &Call,
+    method: &str,
+    path: &str,
+    mut pairs: Vec<(String, String)>,
+    rest: &[&str],
+) -> Said {
+    let rest: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+    match options(&rest) {
+        Ok(more) => pairs.extend(more),
+        Err(word) => return fail(255, format!("400 too many arguments: {word}")),
+    }
+    for (name, value) in &mut pairs {
+        if matches!(name.as_str(), "sshkeys" | "sshkey" | "ssh-public-keys") {
+            let text = match read(machine, asked, value).await {
+                Ok(text) => text,
+                Err(said) => return said,
+            };
+            *value = if name == "ssh-public-keys" {
+                text
+            } else {
+                escape(&text)
+            };
+        }
+    }
+    let answer = call(machine, method, path, Params::from_pairs(pairs)).await;
+    finish(machine, answer).await
+}
+
+/// Percent-encoding, as `qm` does with keys before it sends them.
+fn escape(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => other.to_string(),
+    }
+}
+
+async fn list(machine: &Machine, program: &str, base: &str) -> Said {
+    let answer = call(machine, "GET", base, Params::new()).await;
+    if !answer.is_ok() {
+        return refused(&answer);
+    }
+    let mut guests = answer.data.as_array().cloned().unwrap_or_default();
+    guests.sort_by_key(|guest| text(guest, "vmid").parse::<u32>().unwrap_or(0));
+    if guests.is_empty() {
+        return Said::default();
+    }
+    let number = |guest: &Value, key: &str| guest.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    let mut out = if program == "pct" {
+        format!(
+            "{:<10} {:<10} {:<12} {:<20}\n",
+            "VMID", "Status", "Lock", "Name"
+        )
+    } else {
+        format!(
+            "{:>10} {:<20} {:<10} {:<10} {:>12} {:<10}\n",
+            "VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID"
+        )
+    };
+    for guest in &guests {
+        let (vmid, status, name) = (
+            text(guest, "vmid"),
+            text(guest, "status"),
+            text(guest, "name"),
+        );
+        out.push_str(&if program == "pct" {
+            format!(
+                "{vmid:<10} {status:<10} {:<12} {name:<20}\n",
+                text(guest, "lock")
+            )
+        } else {
+            let (memory, disk) = (
+                (number(guest, "maxmem") / 1_048_576.0).floor(),
+                number(guest, "maxdisk") / 1_073_741_824.0,
+            );
+            let pid = text(guest, "pid");
+            format!(
+                "{vmid:>10} {name:<20} {status:<10} {memory:<10} {disk:>12.2} {:<10}\n",
+                if pid.is_empty() { "0".to_owned() } else { pid }
+            )
+        });
+    }
+    Said::out(out)
+}
+
+async fn status(machine: &Machine, vmid: &str, rest: &[&str], base: &str) -> Said {
+    let answer = call(
+        machine,
+        "GET",
+        &format!("{base}/{vmid}/status/current"),
+        Params::new(),
+    )
+    .await;
+    if !answer.is_ok() {
+        return refused(&answer);
+    }
+    match rest {
+        [] => Said::out(format!("status: {}\n", text(&answer.data, "status"))),
+        ["--verbose"] | ["-verbose"] | ["--verbose", "1"] => Said::out(lines(&answer.data)),
+        other => fail(255, format!("400 too many arguments: {}", other.join(" "))),
+    }
+}
+
+async fn config(machine: &Machine, vmid: &str, rest: &[&str], base: &str) -> Said {
+    let rest: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+    let Ok(mut pairs) = options(&rest) else {
+        return fail(255, "400 too many arguments");
+    };
+    if !pairs
+        .iter()
+        .any(|(name, _)| name == "snapshot" || name == "current")
+    {
+        // The command line shows what is, unless it is asked for what waits.
+        pairs.push(("current".to_owned(), "1".to_owned()));
+    }
+    let answer = call(
+        machine,
+        "GET",
+        &format!("{base}/{vmid}/config"),
+        Params::from_pairs(pairs),
+    )
+    .await;
+    if answer.is_ok() {
+        Said::out(lines(&answer.data))
+    } else {
+        refused(&answer)
+    }
+}
+
+/// `key: value`, sorted.
+fn lines(data: &Value) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for (key, value) in data
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| *key != "digest")
+    {
+        match value {
+            Value::Array(pairs) => lines.extend(pairs.iter().filter_map(|pair| {
+                Some(format!(
+                    "{}: {}",
+                    pair.get(0)?.as_str()?,
+                    pair.get(1)?.as_str()?
+                ))
+            })),
+            Value::Object(_) => lines.push(format!("{key}:")),
+            _ => lines.push(format!(
+                "{key}: {}",
+                text(data, key).trim_end().replace('\n', "%0A")
+            )),
+        }
+    }
+    lines.sort();
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+async fn snapshots(machine: &Machine, vmid: &str, base: &str) -> Said {
+    let answer = call(
+        machine,
+        "GET",
+        &format!("{base}/{vmid}/snapshot"),
+        Params::new(),
+    )
+    .await;
+    if !answer.is_ok() {
+        return refused(&answer);
+    }
+    let items = answer.data.as_array().cloned().unwrap_or_default();
+    let (mut out, mut at, mut depth) = (String::new(), String::new(), 0);
+    // Each under its parent; a chain is what a guest without rollbacks has.
+    let mut waiting: Vec<(usize, Value)> = items
+        .iter()
+        .filter(|item| text(item, "parent").is_empty())
+        .map(|item| (0, item.clone()))
+        .rev()
+        .collect();
+    while let Some((level, item)) = waiting.pop() {
+        at.clone_from(&text(&item, "name"));
+        depth = depth.max(level);
+        let description = text(&item, "description").trim_end().to_owned();
+        out.push_str(&format!(
+            "{}`-> {:<24} {}\n",
+            " ".repeat(level),
+            at,
+            if description.is_empty() {
+                "no-description"
+            } else {
+                &description
+            }
+        ));
+        waiting.extend(
+            items
+                .iter()
+                .filter(|other| text(other, "parent") == at)
+                .map(|other| (level + 1, other.clone()))
+                .rev(),
+        );
+    }
+    Said::out(out)
+}
+
+/// The running container of that number on this node.
+async fn container(machine: &Machine, vmid: &str) -> Result<Arc<Machine>, Said> {
+    let answer = call(
+        machine,
+        "GET",
+        &format!("/nodes/{}/lxc/{vmid}/status/current", machine.spec.name),
+        Params::new(),
+    )
+    .await;
+    if !answer.is_ok() {
+        return Err(refused(&answer));
+    }
+    if text(&answer.data, "status") != "running" {
+        return Err(fail(255, format!("container '{vmid}' not running!")));
+    }
+    let guest = vmid
+        .parse()
+        .ok()
+        .and_then(|vmid| machine.lab.upgrade()?.guest(vmid));
+    guest.ok_or_else(|| unserved(machine, &format!("files of container {vmid}")))
+}
+
+/// `pct exec VMID [--] COMMAND…`: the program's own streams go to the command.
+async fn exec(machine: &Machine, vmid: &str, rest: &[&str], streams: Vec<OwnedFd>) -> Said {
+    let guest = match container(machine, vmid).await {
+        Ok(guest) => guest,
+        Err(said) => return said,
+    };
+    let mut words = rest;
+    while let [first, others @ ..] = words {
+        match *first {
+            "--" => {
+                words = others;
+                break;
+            }
+            "--keep-env" => words = others.get(1..).unwrap_or_default(),
+            other if other.starts_with("--") => {
+                return unserved(machine, &format!("pct exec {other}"));
+            }
+            _ => break,
+        }
+    }
+    let argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    if argv.is_empty() {
+        return fail(255, "missing command");
+    }
+    guest.hand_over(argv, "/root".into(), streams).await
+}
+
+/// `pct push` and `pct pull`: a file from one machine's files to the other's, by programs of theirs.
+async fn copy(
+    machine: &Machine,
+    asked: &Call,
+    vmid: &str,
+    from: &str,
+    to: &str,
+    rest: &[&str],
+    push: bool,
+) -> Said {
+    let rest: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+    let mode = match options(&rest) {
+        Ok(pairs)
+            if pairs
+                .iter()
+                .all(|(name, _)| matches!(name.as_str(), "perms" | "user" | "group")) =>
+        {
+            pairs
+                .into_iter()
+                .find(|(name, _)| name == "perms")
+                .map_or("0644".to_owned(), |(_, mode)| mode)
+        }
+        _ => return unserved(machine, "pct push with these options"),
+    };
+    let guest = match container(machine, vmid).await {
+        Ok(guest) => guest,
+        Err(said) => return said,
+    };
+    let here = PathBuf::from(OsString::from_vec(asked.cwd.clone()));
+    let ((source, from_at), (target, to_at)) = if push {
+        ((machine, here), (&*guest, PathBuf::from("/root")))
+    } else {
+        ((&*guest, PathBuf::from("/root")), (machine, here))
+    };
+    let Ok((reader, writer)) = std::io::pipe() else {
+        return fail(255, "no pipe is left");
+    };
+    let (Ok(nothing), Ok(sink), Ok(other)) = (null(), null(), null()) else {
+        return fail(255, "no descriptor is left");
+    };
+    let env = || super::machine::environment("/root".as_ref(), "root", &[]);
+    let put = [
+        "sh",
+        "-c",
+        "cat > \"$1\" && chmod \"$2\" \"$1\"",
+        "sh",
+        to,
+        &mode,
+    ]
+    .map(OsString::from)
+    .to_vec();
+    let get = ["cat", "--", from].map(OsString::from).to_vec();
+    let taking = target
+        .exec(put, env(), to_at, None, [reader.into(), sink, other])
+        .await;
+    let Ok(again) = null() else {
+        return fail(255, "no descriptor is left");
+    };
+    let giving = source
+        .exec(get, env(), from_at, None, [nothing, writer.into(), again])
+        .await;
+    match (giving, taking) {
+        (Ok((given, _giving)), Ok((taken, _taking))) => {
+            let (given, taken) = tokio::join!(given, taken);
+            let good = crate::command::End::Code(0);
+            if given != good {
+                fail(
+                    255,
+                    format!("failed to open {from} for reading: No such file or directory"),
+                )
+            } else if taken != good {
+                fail(
+                    255,
+                    format!("failed to create file: {to}: No such file or directory"),
+                )
+            } else {
+                Said::default()
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => fail(255, error),
+    }
+}
+
+fn null() -> std::io::Result<OwnedFd> {
+    Ok(std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?
+        .into())
+}
+
+/// A file of this machine that an option names.
+async fn read(machine: &Machine, asked: &Call, path: &str) -> Result<String, Said> {
+    let cwd = PathBuf::from(OsString::from_vec(asked.cwd.clone()));
+    let argv = ["cat", "--", path].map(OsString::from).to_vec();
+    let env = super::machine::environment("/root".as_ref(), "root", &[]);
+    let lost = |error: String| fail(255, format!("can't open '{path}' - {error}"));
+    let mut process = machine.process(argv, env, cwd, None).await.map_err(lost)?;
+    let mut text = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut process.stdout, &mut text)
+        .await
+        .map_err(|error| lost(error.to_string()))?;
+    match process.ended.await {
+        crate::command::End::Code(0) => Ok(text),
+        _ => Err(lost("No such file or directory".to_owned())),
+    }
+}
+
+/// `qm guest exec VMID [--pass-stdin 0] [--] COMMAND…`: JSON, and always status 0 when the agent answered.
+async fn guest_exec(machine: &Machine, vmid: &str, rest: &[&str], base: &str) -> Said {
+    let mut words = rest.iter().peekable();
+    while let Some(word) = words.peek() {
+        match **word {
+            "--" => {
+                words.next();
+                break;
+            }
+            "--timeout" | "--synchronous" => drop((words.next(), words.next())),
+            other if other.starts_with('-') => {
+                return unserved(machine, &format!("qm guest exec {other}"));
+            }
+            _ => break,
+        }
+    }
+    let mut params = Params::new();
+    words.for_each(|word| params.push("command", (*word).to_owned()));
+    let started = call(
+        machine,
+        "POST",
+        &format!("{base}/{vmid}/agent/exec"),
+        params,
+    )
+    .await;
+    if !started.is_ok() {
+        return refused(&started);
+    }
+    let pid = text(&started.data, "pid");
+    let begin = std::time::Instant::now();
+    loop {
+        let path = format!("{base}/{vmid}/agent/exec-status");
+        let answer = call(
+            machine,
+            "GET",
+            &path,
+            Params::from_pairs([("pid", pid.clone())]),
+        )
+        .await;
+        if !answer.is_ok() {
+            return refused(&answer);
+        }
+        if matches!(text(&answer.data, "exited").as_str(), "1" | "true") {
+            return Said::out(format!(
+                "{}\n",
+                serde_json::to_string_pretty(&answer.data).unwrap_or_default()
+            ));
+        }
+        // The tool's own limit; the command goes on.
+        if begin.elapsed() > std::time::Duration::from_secs(30) {
+            return Said::out(format!("{{\n   \"pid\" : {pid}\n}}\n"));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+async fn agent(machine: &Machine, vmid: &str, command: &str, base: &str) -> Said {
+    let path = format!("{base}/{vmid}/agent/{command}");
+    let verb =
+        if command.starts_with("get-") || command.starts_with("network-get") || command == "info" {
+            "GET"
+        } else {
+            "POST"
+        };
+    let answer = call(machine, verb, &path, Params::new()).await;
+    if !answer.is_ok() {
+        return refused(&answer);
+    }
+    match answer.data.get("result") {
+        Some(Value::Object(map)) if map.is_empty() => Said::default(),
+        Some(result) => Said::out(format!(
+            "{}\n",
+            serde_json::to_string_pretty(result).unwrap_or_default()
+        )),
+        None => Said::default(),
+    }
+}

@@ -1,0 +1,490 @@
+//! The lab's machines as their users meet them: the system's `ssh`, the programs of a node, guests that follow the API.
+//! Where isolation or `ssh` is not to be had the tests say so and prove nothing.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use runbook_lab::fixture::{Device, Fixture, GuestKind};
+use runbook_lab::hosts::{Hosts, Role, Spec};
+use runbook_lab::pve::{Caller, Cluster, Params};
+use runbook_lab::{isolate, ssh};
+use serde_json::json;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+struct Lab {
+    ssh: ssh::Server,
+    cluster: Arc<Cluster>,
+    hosts: Hosts,
+    _directory: tempfile::TempDir,
+}
+
+fn spec(name: &str, role: Role, address: &str) -> Spec {
+    Spec {
+        name: name.to_owned(),
+        role,
+        addresses: vec![address.parse().unwrap()],
+        user: None,
+        units: Vec::new(),
+        packages: vec!["curl=8.14.1-2".to_owned()],
+        devices: Vec::new(),
+        pools: Vec::new(),
+        overlay: None,
+        up: true,
+    }
+}
+
+fn guest(vmid: u32, kind: GuestKind) -> Role {
+    Role::Guest {
+        vmid,
+        kind,
+        node: "pve1".to_owned(),
+    }
+}
+
+impl Lab {
+    async fn start() -> Option<Self> {
+        let program = Path::new(env!("CARGO_BIN_EXE_lab-inside"));
+        if let Err(forbidden) = isolate::available_with(program) {
+            eprintln!("SKIPPED: {forbidden}");
+            return None;
+        }
+        if std::process::Command::new("ssh")
+            .arg("-V")
+            .output()
+            .is_err()
+        {
+            eprintln!("SKIPPED: no `ssh` on this machine");
+            return None;
+        }
+        let fixture = json!({
+            "nodes": [{"name": "pve1", "ip": "192.168.4.11"}],
+            "storages": [
+                {"id": "local", "type": "dir", "path": "/var/lib/vz", "content": "vztmpl,iso,backup"},
+                {"id": "tank", "type": "zfspool", "content": "images,rootdir", "size": 1_000_000_000_000_u64}
+            ],
+            "bridges": [{"iface": "vmbr0"}],
+            "guests": [
+                {"vmid": 101, "type": "lxc", "status": "running", "config": {"hostname": "dns1", "memory": 512, "rootfs": "tank:subvol-101-disk-0,size=8G", "unprivileged": 1}},
+                {"vmid": 201, "type": "qemu", "status": "running", "config": {"name": "k3s1", "memory": "2048", "agent": "1", "hostpci0": "0000:01:00"}}
+            ]
+        });
+        let fixture = Fixture::parse(&fixture.to_string()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["roots", "ssh", "over/usr/sbin", "over/etc/modprobe.d"] {
+            std::fs::create_dir_all(directory.path().join(name)).unwrap();
+        }
+        let tool = directory.path().join("over/usr/sbin/sgdisk");
+        std::fs::write(&tool, "#!/bin/sh\necho a stand-in $1\n").unwrap();
+        std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let mut node = spec("pve1", Role::Node, "192.168.4.11");
+        node.overlay = Some(directory.path().join("over"));
+        node.pools = vec![("tank".to_owned(), 900 << 30)];
+        node.devices = vec![Device {
+            pci: Some("0000:01:00.0".into()),
+            vendor: Some("10de".into()),
+            device: Some("2484".into()),
+            name: Some("GA104 [GeForce RTX 3070]".into()),
+            iommu_group: Some(14),
+            ..Device::default()
+        }];
+        let mut nas = spec("nas", Role::Host, "192.168.4.20");
+        nas.user = Some("admin".to_owned());
+        let specs = vec![
+            node,
+            nas,
+            spec("dns1", guest(101, GuestKind::Lxc), "192.168.4.53"),
+            spec("k3s1", guest(201, GuestKind::Qemu), "192.168.4.201"),
+        ];
+        let place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
+        let hosts = Hosts::start(place, &directory.path().join("roots"), specs)
+            .await
+            .unwrap();
+        let cluster = Cluster::with_hooks(&fixture, hosts.hooks());
+        hosts.set_cluster(&cluster);
+        let ssh = hosts.ssh(&directory.path().join("ssh")).await.unwrap();
+        Some(Self {
+            ssh,
+            cluster,
+            hosts,
+            _directory: directory,
+        })
+    }
+
+    async fn run(&self, host: &str, script: &str) -> (i32, String, String) {
+        let mut command = tokio::process::Command::new("ssh");
+        command
+            .arg("-F")
+            .arg(self.ssh.config())
+            .args(["-o", "BatchMode=yes", host, script]);
+        command
+            .env_remove("SSH_AUTH_SOCK")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(DEADLINE, command.output())
+            .await
+            .expect("ssh ends")
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (
+            output.status.code().unwrap_or(-1),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+
+    async fn good(&self, host: &str, script: &str) -> String {
+        let (code, out, err) = self.run(host, script).await;
+        assert_eq!(code, 0, "{host}: {script}: {out}{err}");
+        out
+    }
+
+    async fn api(&self, verb: &str, path: &str) -> serde_json::Value {
+        let answer = self
+            .cluster
+            .call(verb, path, Params::new(), &Caller::root())
+            .await;
+        assert!(answer.is_ok(), "{verb} {path}: {}", answer.text());
+        answer.data
+    }
+
+    async fn until(&self, what: &str, host: &str, script: &str) {
+        let begin = Instant::now();
+        while self.run(host, script).await.0 != 0 {
+            assert!(begin.elapsed() < DEADLINE, "{what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_keeps_its_files_and_knows_its_name() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    assert_eq!(
+        lab.good("pve1", "hostname; hostname -I; cat /etc/hostname; id -u")
+            .await,
+        "pve1\n192.168.4.11 \npve1\n0\n"
+    );
+    lab.good("pve1", "echo kept > /root/file").await;
+    assert_eq!(
+        lab.good("192.168.4.11", "cat file; pwd").await,
+        "kept\n/root\n"
+    );
+    assert_eq!(lab.good("pve1", "sgdisk -p").await, "a stand-in -p\n");
+    assert_eq!(lab.run("dns1", "sgdisk -p").await.0, 127);
+    assert_eq!(
+        lab.run("dns1", "pct list").await.0,
+        127,
+        "no program of a node"
+    );
+    assert_eq!(
+        lab.run("pve1", "apt-get update").await.0,
+        127,
+        "records are on nobody's path"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_runs_in_the_container_with_its_streams_and_status() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let (code, out, err) = lab
+        .run(
+            "pve1",
+            "echo in | pct exec 101 -- sh -c 'cat; hostname; echo err >&2; exit 7'",
+        )
+        .await;
+    assert_eq!(
+        (code, out.as_str(), err.as_str()),
+        (7, "in\ndns1\n", "err\n")
+    );
+    let bytes = lab
+        .good(
+            "pve1",
+            "head -c 300000 /dev/zero | pct exec 101 -- cat | wc -c",
+        )
+        .await;
+    assert_eq!(bytes.trim(), "300000");
+    lab.good("pve1", "echo pushed > f; pct push 101 f /root/g && pct exec 101 -- cat /root/g && pct pull 101 /root/g h && cat h").await;
+    assert_eq!(lab.good("dns1", "cat /root/g").await, "pushed\n");
+    assert_eq!(lab.run("pve1", "pct exec 999 -- true").await.0, 2);
+    let (code, _, err) = lab.run("pve1", "pct enter 101").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (127, "the lab's pve1 has no `pct enter`\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_a_node_answer_from_the_clusters_state() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let list = lab.good("pve1", "pct list").await;
+    assert!(
+        list.starts_with("VMID       Status     Lock         Name"),
+        "{list}"
+    );
+    assert!(
+        list.contains("101        running                 dns1"),
+        "{list}"
+    );
+    assert!(
+        lab.good("pve1", "qm list")
+            .await
+            .contains("       201 k3s1                 running    2048")
+    );
+    assert_eq!(
+        lab.good("pve1", "pct status 101").await,
+        "status: running\n"
+    );
+    let (code, _, err) = lab.run("pve1", "pct status 999").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            2,
+            "Configuration file 'nodes/pve1/lxc/999.conf' does not exist\n"
+        )
+    );
+    lab.good(
+        "pve1",
+        "pct set 101 --memory 1024 && pct config 101 | grep -x 'memory: 1024'",
+    )
+    .await;
+    assert_ne!(lab.run("pve1", "pct set 101 --nonsense 1").await.0, 0);
+    assert!(
+        lab.good("pve1", "pveversion")
+            .await
+            .starts_with("pve-manager/9.")
+    );
+    let version = lab
+        .good("pve1", "pvesh get /version --output-format json")
+        .await;
+    assert!(serde_json::from_str::<serde_json::Value>(&version).unwrap()["version"].is_string());
+    assert!(
+        lab.good("pve1", "pvesh get /version")
+            .await
+            .starts_with("┌")
+    );
+    assert!(
+        lab.good("pve1", "pvesm status")
+            .await
+            .contains("zfspool     active")
+    );
+    assert!(
+        lab.good("pve1", "zfs list -H -o name,avail")
+            .await
+            .starts_with("tank\t")
+    );
+    assert!(
+        lab.good("pve1", "zpool status tank")
+            .await
+            .contains("state: ONLINE")
+    );
+    assert_eq!(lab.run("pve1", "zfs create tank/x").await.0, 127);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_and_packages_are_records() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    assert_eq!(
+        lab.good("pve1", "systemctl is-active pveproxy").await,
+        "active\n"
+    );
+    assert_eq!(lab.run("dns1", "systemctl is-active nginx").await.0, 4);
+    let (code, _, err) = lab.run("dns1", "systemctl start nginx").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            5,
+            "Failed to start nginx.service: Unit nginx.service not found.\n"
+        )
+    );
+    let path = "PATH=\"$PATH:/usr/libexec/lab-records\"";
+    lab.good(
+        "dns1",
+        &format!("{path}; apt-get install -y nginx && dpkg-query -W nginx"),
+    )
+    .await;
+    assert_eq!(
+        lab.good(
+            "dns1",
+            "systemctl is-active nginx; systemctl is-enabled nginx"
+        )
+        .await,
+        "active\nenabled\n"
+    );
+    lab.good("dns1", "systemctl disable --now nginx").await;
+    assert_eq!(
+        lab.run("dns1", "systemctl is-active nginx").await.1,
+        "inactive\n"
+    );
+    assert_eq!(
+        lab.run("pve1", "systemctl is-active nginx").await.0,
+        4,
+        "another machine's"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_and_a_command_line_change_at_the_restart_only() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let driver = "lspci -nnk -s 01:00.0 | grep 'in use'";
+    assert_eq!(
+        lab.good("pve1", driver).await,
+        "\tKernel driver in use: nouveau\n"
+    );
+    assert_eq!(
+        lab.good("pve1", "ls /sys/kernel/iommu_groups/14/devices")
+            .await,
+        "0000:01:00.0\n"
+    );
+    assert!(
+        lab.good("k3s1", "lspci -nn").await.contains("[10de:2484]"),
+        "the VM has it passed through"
+    );
+    lab.good("pve1", "echo 'options vfio-pci ids=10de:2484' > /etc/modprobe.d/vfio.conf; echo vfio-pci > /etc/modules").await;
+    lab.good("pve1", "mkdir -p /etc/default; echo 'GRUB_CMDLINE_LINUX_DEFAULT=\"quiet iommu=pt\"' > /etc/default/grub").await;
+    assert_eq!(
+        lab.good("pve1", driver).await,
+        "\tKernel driver in use: nouveau\n"
+    );
+    let before = lab
+        .good("pve1", "cat /proc/sys/kernel/random/boot_id")
+        .await;
+    assert_eq!(
+        lab.good("pve1", "cat /proc/sys/kernel/random/boot_id")
+            .await,
+        before
+    );
+    lab.good("pve1", "touch /tmp/gone; systemctl reboot").await;
+    lab.until(
+        "it comes back",
+        "pve1",
+        &format!(
+            "test $(cat /proc/sys/kernel/random/boot_id) != {}",
+            before.trim()
+        ),
+    )
+    .await;
+    assert_eq!(
+        lab.good("pve1", driver).await,
+        "\tKernel driver in use: vfio-pci\n"
+    );
+    lab.good("pve1", "grep -q iommu=pt /proc/cmdline; test ! -e /tmp/gone; cut -d. -f1 /proc/uptime | grep -x '[0-9]'").await;
+    assert_eq!(
+        lab.run("pve1", "pct status 101").await.1,
+        "status: stopped\n",
+        "no `onboot`"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_are_up_and_down_with_the_api() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    lab.good("pve1", "pct stop 101").await;
+    assert!(!lab.hosts.is_up("dns1"));
+    assert_eq!(lab.run("dns1", "true").await.0, 255);
+    let (code, _, err) = lab.run("pve1", "pct exec 101 -- true").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (255, "container '101' not running!\n")
+    );
+    lab.good("pve1", "pct start 101").await;
+    lab.good("dns1", "echo one > /root/state").await;
+    lab.good("pve1", "pct snapshot 101 before").await;
+    lab.good("dns1", "echo two > /root/state").await;
+    lab.good("pve1", "pct rollback 101 before && pct start 101")
+        .await;
+    assert_eq!(lab.good("dns1", "cat /root/state").await, "one\n");
+    lab.good("pve1", "pct delsnapshot 101 before").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_runs_programs_in_the_machine() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let out = lab
+        .good("pve1", "qm guest exec 201 -- sh -c 'hostname; exit 3'")
+        .await;
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (answer["out-data"].as_str(), answer["exitcode"].as_i64()),
+        (Some("k3s1\n"), Some(3))
+    );
+    lab.api("POST", "/nodes/pve1/qemu/201/status/stop").await;
+    lab.until("it stops", "pve1", "qm status 201 | grep stopped")
+        .await;
+    assert_eq!(lab.run("k3s1", "true").await.0, 255);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_account_becomes_root_by_sudo() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    assert_eq!(
+        lab.good("nas", "echo $USER; pwd").await,
+        "admin\n/home/admin\n"
+    );
+    assert_eq!(
+        lab.good("nas", "echo x | sudo -n sh -c 'id -u; cat'").await,
+        "0\nx\n"
+    );
+    assert_eq!(lab.run("nas", "sudo -n sh -c 'exit 9'").await.0, 9);
+    assert_eq!(lab.run("pve1", "sudo true").await.0, 127);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_its_session_goes_on_and_a_lost_client_ends_its_own() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    lab.good(
+        "dns1",
+        "nohup sh -c 'sleep 1; echo done > /root/late' >/dev/null 2>&1 </dev/null &",
+    )
+    .await;
+    lab.until("the detached command ends", "dns1", "cat /root/late")
+        .await;
+    let mut command = tokio::process::Command::new("ssh");
+    command
+        .arg("-F")
+        .arg(lab.ssh.config())
+        .args(["-o", "BatchMode=yes", "pve1"]);
+    command.arg("pct exec 101 -- sh -c \"trap '' TERM HUP; echo \\$\\$ > /root/pid; while :; do sleep 1; done\"");
+    let mut child = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    lab.until(
+        "it runs",
+        "dns1",
+        "test -s /root/pid && test -d /proc/$(cat /root/pid)",
+    )
+    .await;
+    child.kill().await.unwrap();
+    lab.until(
+        "it is ended on the container",
+        "dns1",
+        "test ! -d /proc/$(cat /root/pid)",
+    )
+    .await;
+}
