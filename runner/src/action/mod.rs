@@ -10,6 +10,7 @@ pub mod file;
 pub mod git;
 pub mod line;
 pub mod package;
+pub mod pve;
 pub mod reboot;
 pub mod script;
 pub mod service;

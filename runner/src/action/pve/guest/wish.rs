@@ -1,0 +1,538 @@
+//! From the rendered fields of `lxc` and `vm` to a wish.
+
+use runbook::inventory::GuestKind;
+use runbook::node::Node;
+use runbook::read::{self, Args, ReadError};
+use runbook::value::print_size;
+use serde_json::Value;
+
+use super::super::pairs::{FIRST, Pairs};
+use super::keys::{Volume, Wanted, encoded};
+use super::{Source, State, Subject, Wish};
+use crate::action::Failure;
+
+/// Disks smaller than this are sizes without their unit.
+const DISK_BYTES_MIN: u64 = 1 << 20;
+const MIB: u64 = 1 << 20;
+
+/// What the target and the inventory say about a guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Its number.
+    pub vmid: Option<u32>,
+    /// Its node.
+    pub node: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its address.
+    pub address: Option<String>,
+    /// Whether the inventory has it.
+    pub claimed: bool,
+}
+
+/// Why fields are no wish.
+#[derive(Debug)]
+pub enum Wrong {
+    /// A value that is not what its field wants.
+    Read(ReadError),
+    /// Values that do not go together.
+    Failure(Failure),
+}
+
+impl From<ReadError> for Wrong {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+fn wrong(message: impl Into<String>, hint: impl Into<String>) -> Wrong {
+    let mut failure = Failure::new(message).hint(Some(hint.into()));
+    failure.refused = true;
+    Wrong::Failure(failure)
+}
+
+impl Subject {
+    /// Which guest the fields and the target mean together.
+    ///
+    /// # Errors
+    ///
+    /// Where they say different things.
+    pub fn read(kind: GuestKind, args: &Args<'_>, known: Known) -> Result<Self, Wrong> {
+        let vmid = match args.opt_int("vmid")? {
+            Some(vmid) => Some(number(vmid)?),
+            None => None,
+        };
+        if let (Some(written), Some(known)) = (vmid, known.vmid)
+            && written != known
+        {
+            return Err(wrong(
+                format!("`vmid` is `{known}` for this target, not `{written}`"),
+                "take `vmid` out",
+            ));
+        }
+        let hostname = args.opt_text("hostname")?;
+        let node = args.opt_text("node")?;
+        for (field, written, known) in [
+            ("hostname", &hostname, &known.name),
+            ("node", &node, &known.node),
+        ] {
+            if let (Some(written), Some(known)) = (written, known)
+                && written != known
+            {
+                return Err(wrong(
+                    format!("`{field}` is `{known}` in the inventory, not `{written}`"),
+                    format!("take `{field}` out"),
+                ));
+            }
+        }
+        Ok(Self {
+            kind,
+            vmid: vmid.or(known.vmid),
+            node: node.or(known.node),
+            hostname: hostname.or(known.name),
+            claimed: known.claimed,
+            address: known.address,
+        })
+    }
+}
+
+impl Wish {
+    /// Reads the fields of `lxc` or `vm`.
+    ///
+    /// # Errors
+    ///
+    /// A value that is not what its field wants, values that do not go together.
+    pub fn read(kind: GuestKind, args: &Args<'_>, known: Known) -> Result<Self, Wrong> {
+        let is_vm = kind == GuestKind::Vm;
+        let subject = Subject::read(kind, args, known)?;
+        let mut reader = Reader {
+            args,
+            is_vm,
+            keys: Vec::new(),
+        };
+        let source = reader.source()?;
+        let disk = args
+            .opt_text("disk")?
+            .map(|disk| volume(&disk, Pairs::default()));
+        let disk = disk.transpose()?;
+        let nets = reader.all(&subject)?;
+        let login_keys = if is_vm {
+            Vec::new()
+        } else {
+            args.list("ssh-keys")?
+        };
+        let state = match args.opt_text("state")?.as_deref() {
+            Some("running") => Some(State::Running),
+            Some("stopped") => Some(State::Stopped),
+            Some("absent") => Some(State::Absent),
+            Some("template") => Some(State::Template),
+            _ => None,
+        };
+        Ok(Self {
+            subject,
+            source,
+            keys: reader.keys,
+            disk,
+            nets,
+            login_keys,
+            unprivileged: args.bool("unprivileged", true)?,
+            cloud_init: args.has("cloud-init"),
+            state,
+            restart: args.opt_text("restart")?.as_deref() == Some("when-pending"),
+        })
+    }
+}
+
+fn number(vmid: i64) -> Result<u32, Wrong> {
+    match u32::try_from(vmid) {
+        Ok(vmid) if (100..=999_999_999).contains(&vmid) => Ok(vmid),
+        _ => Err(wrong(
+            format!("`{vmid}` is not a guest's number"),
+            "write 100 to 999999999",
+        )),
+    }
+}
+
+struct Reader<'a> {
+    args: &'a Args<'a>,
+    is_vm: bool,
+    keys: Vec<(String, Wanted)>,
+}
+
+impl Reader<'_> {
+    fn key(&mut self, key: impl Into<String>, wanted: Wanted) {
+        self.keys.push((key.into(), wanted));
+    }
+
+    fn value(&mut self, field: &str, key: &str) -> Result<(), Wrong> {
+        if let Some(value) = self.args.opt_text(field)? {
+            self.key(key, Wanted::Value(value));
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Result<Option<Source>, Wrong> {
+        if let Some(template) = self.args.opt_text("template")? {
+            return Ok(Some(Source::Template(template)));
+        }
+        if let Some(backup) = self.args.opt_text("backup")? {
+            return Ok(Some(Source::Backup(backup)));
+        }
+        if let Some(clone) = self.args.get("clone") {
+            return Ok(Some(Source::Clone {
+                from: required(clone, "from")?,
+                full: clone.get("full").map(read::bool).transpose()?,
+                snapshot: clone.get("snapshot").map(read::text).transpose()?,
+            }));
+        }
+        if let Some(image) = self.args.get("image") {
+            return Ok(Some(Source::Image {
+                from: required(image, "from")?,
+                storage: image.get("storage").map(read::text).transpose()?,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Every configured key; the number of network interfaces where it is said.
+    fn all(&mut self, subject: &Subject) -> Result<Option<usize>, Wrong> {
+        if let Some(hostname) = self.args.opt_text("hostname")?
+            && subject.vmid.is_some()
+            && effective(self.args)
+        {
+            let key = if self.is_vm { "name" } else { "hostname" };
+            self.key(key, Wanted::Value(hostname));
+        }
+        self.value("cores", "cores")?;
+        self.memory()?;
+        let nets = self.nets()?;
+        self.mounts()?;
+        self.features()?;
+        if self.is_vm {
+            self.cloud_init()?;
+            self.devices()?;
+            for field in ["bios", "machine", "cpu"] {
+                self.typed(field)?;
+            }
+            if self.args.has("agent") {
+                let on = self.args.bool("agent", false)?;
+                let pairs = Pairs::new([("enabled".to_owned(), on.to_string())]);
+                self.key(
+                    "agent",
+                    Wanted::Pairs {
+                        pairs,
+                        first: Some("enabled"),
+                    },
+                );
+            }
+        }
+        if self.args.has("onboot") {
+            let on = self.args.bool("onboot", false)?;
+            self.key("onboot", Wanted::Flag(on));
+        }
+        if self.args.has("nameserver") && self.keys.iter().any(|(key, _)| key == "nameserver") {
+            return Err(wrong(
+                "`nameserver` and `cloud-init.dns` say the same twice",
+                "keep one of them",
+            ));
+        }
+        self.value("nameserver", "nameserver")?;
+        if self.args.has("tags") {
+            let tags = self.args.list("tags")?;
+            let tags = super::keys::tags(&tags.join(";"));
+            self.key("tags", Wanted::Tags(tags));
+        }
+        self.raw()?;
+        Ok(nets)
+    }
+
+    fn typed(&mut self, field: &'static str) -> Result<(), Wrong> {
+        let Some(text) = self.args.opt_text(field)? else {
+            return Ok(());
+        };
+        let first = match field {
+            "cpu" => Some("cputype"),
+            "machine" => Some("type"),
+            _ => None,
+        };
+        let wanted = match first {
+            Some(first) => {
+                let mut pairs = Pairs::parse(&text);
+                pairs.name_first(first);
+                Wanted::Pairs {
+                    pairs,
+                    first: Some(first),
+                }
+            }
+            None => Wanted::Value(text),
+        };
+        self.key(field, wanted);
+        Ok(())
+    }
+
+    fn memory(&mut self) -> Result<(), Wrong> {
+        for field in ["memory", "swap"] {
+            let Some(bytes) = self.args.opt_size(field)? else {
+                continue;
+            };
+            if field == "swap" && self.is_vm {
+                return Err(wrong(
+                    "a virtual machine has no `swap` of its own",
+                    "take it out; swap is made inside the guest",
+                ));
+            }
+            if !bytes.is_multiple_of(MIB) || (bytes == 0 && field == "memory") {
+                return Err(wrong(
+                    format!("`{field}: {}` is no whole number of MiB", print_size(bytes)),
+                    "write `512MiB`, `8GiB`",
+                ));
+            }
+            let value = (bytes / MIB).to_string();
+            let wanted = if self.is_vm {
+                Wanted::Pairs {
+                    pairs: Pairs::new([("current".to_owned(), value)]),
+                    first: Some("current"),
+                }
+            } else {
+                Wanted::Value(value)
+            };
+            self.key(field, wanted);
+        }
+        Ok(())
+    }
+
+    fn nets(&mut self) -> Result<Option<usize>, Wrong> {
+        let Some(node) = self.args.get("net") else {
+            return Ok(None);
+        };
+        if node.as_text() == Some("none") {
+            return Ok(Some(0));
+        }
+        let nets = read::items(node);
+        for (number, net) in nets.iter().enumerate() {
+            let mut pairs = Pairs::new(read::map_of_text(net)?);
+            let wanted = if self.is_vm {
+                Wanted::Card(pairs)
+            } else {
+                if pairs.get("name").is_none() {
+                    pairs.set("name", format!("eth{number}"));
+                }
+                Wanted::Pairs { pairs, first: None }
+            };
+            self.key(format!("net{number}"), wanted);
+        }
+        Ok(Some(nets.len()))
+    }
+
+    fn mounts(&mut self) -> Result<(), Wrong> {
+        let Some(node) = self.args.get("mounts") else {
+            return Ok(());
+        };
+        for mount in read::entries(node)?.iter() {
+            if !super::keys::is_numbered(&mount.key, "mp") {
+                return Err(wrong(
+                    format!("`{}` is no mount point", mount.key),
+                    "name it `mp0`, `mp1` …",
+                ));
+            }
+            if read::is_null(&mount.value) {
+                self.key(mount.key.clone(), Wanted::Absent);
+                continue;
+            }
+            let mut pairs = Pairs::new([("mp".to_owned(), required(&mount.value, "path")?)]);
+            if let Some(read_only) = mount.value.get("read-only") {
+                pairs.set("ro", u8::from(read::bool(read_only)?).to_string());
+            }
+            let wanted = match mount.value.get("source").map(read::text).transpose()? {
+                Some(source) => {
+                    pairs.set(FIRST, source);
+                    Wanted::Pairs { pairs, first: None }
+                }
+                None => Wanted::Volume(volume(&required(&mount.value, "disk")?, pairs)?),
+            };
+            self.key(mount.key.clone(), wanted);
+        }
+        Ok(())
+    }
+
+    fn features(&mut self) -> Result<(), Wrong> {
+        let Some(node) = self.args.get("features") else {
+            return Ok(());
+        };
+        let mut pairs = Pairs::default();
+        for feature in read::entries(node)?.iter() {
+            let value = match feature.value.to_json() {
+                Value::Bool(on) => u8::from(on).to_string(),
+                Value::Array(items) => {
+                    let items = items.iter().map(|item| match item {
+                        Value::String(text) => text.clone(),
+                        other => other.to_string(),
+                    });
+                    items.collect::<Vec<_>>().join(";")
+                }
+                _ => read::text(&feature.value)?,
+            };
+            pairs.set(&feature.key, value);
+        }
+        self.key("features", Wanted::Pairs { pairs, first: None });
+        Ok(())
+    }
+
+    fn cloud_init(&mut self) -> Result<(), Wrong> {
+        let args = self.args;
+        let (given, root_keys) = (args.get("cloud-init"), args.list("ssh-keys")?);
+        let text = |field: &str| -> Result<Option<String>, ReadError> {
+            let node = given.and_then(|node| node.get(field));
+            node.map(read::text).transpose()
+        };
+        let keys = given.and_then(|node| node.get("ssh-keys"));
+        let keys = keys
+            .map(read::list_of_text)
+            .transpose()?
+            .unwrap_or(root_keys);
+        if let Some(user) = text("user")? {
+            self.key("ciuser", Wanted::Value(user));
+        }
+        if !keys.is_empty() {
+            self.key("sshkeys", Wanted::PublicKeys(keys));
+        }
+        let mut ip = Pairs::default();
+        if let Some(address) = text("ip")? {
+            ip.set("ip", address);
+        }
+        if let Some(gateway) = text("gateway")? {
+            ip.set("gw", gateway);
+        }
+        if ip != Pairs::default() {
+            self.key(
+                "ipconfig0",
+                Wanted::Pairs {
+                    pairs: ip,
+                    first: None,
+                },
+            );
+        }
+        if let Some(dns) = text("dns")? {
+            self.key("nameserver", Wanted::Value(dns));
+        }
+        if let Some(data) = text("user-data")? {
+            let is_volume = data.lines().count() == 1 && data.contains(":snippets/");
+            if !is_volume {
+                return Err(wrong(
+                    "`cloud-init.user-data` is a volume with snippets: the API takes no text for it",
+                    "write the text to a file of such a storage with a `file` step on the node, and its volume here: `local:snippets/NAME.yaml`",
+                ));
+            }
+            let pairs = Pairs::new([("user".to_owned(), data)]);
+            self.key("cicustom", Wanted::Pairs { pairs, first: None });
+        }
+        Ok(())
+    }
+
+    fn devices(&mut self) -> Result<(), Wrong> {
+        let Some(node) = self.args.get("pci") else {
+            return Ok(());
+        };
+        for device in read::entries(node)?.iter() {
+            if !super::keys::is_numbered(&device.key, "hostpci") {
+                return Err(wrong(
+                    format!("`{}` is no PCI device of a guest", device.key),
+                    "name it `hostpci0`, `hostpci1` …",
+                ));
+            }
+            if read::is_null(&device.value) {
+                self.key(device.key.clone(), Wanted::Absent);
+                continue;
+            }
+            let mut pairs = Pairs::default();
+            match device.value.get("mapping").map(read::text).transpose()? {
+                Some(mapping) => pairs.set("mapping", mapping),
+                None => pairs.set("host", required(&device.value, "id")?),
+            }
+            if let Some(pcie) = device.value.get("pcie") {
+                pairs.set("pcie", u8::from(read::bool(pcie)?).to_string());
+            }
+            self.key(
+                device.key.clone(),
+                Wanted::Pairs {
+                    pairs,
+                    first: Some("host"),
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn raw(&mut self) -> Result<(), Wrong> {
+        let Some(node) = self.args.get("config") else {
+            return Ok(());
+        };
+        for entry in read::entries(node)?.iter() {
+            if self.keys.iter().any(|(key, _)| *key == entry.key) {
+                return Err(wrong(
+                    format!("`config.{}` says again what a field says", entry.key),
+                    "keep one of them",
+                ));
+            }
+            let wanted = if read::is_null(&entry.value) {
+                Wanted::Absent
+            } else {
+                let text = read::text(&entry.value)?;
+                let text = match text.as_str() {
+                    "true" => "1".to_owned(),
+                    "false" => "0".to_owned(),
+                    _ => text,
+                };
+                // Where keys are given raw, these are too: the server has them encoded.
+                let text = if entry.key == "sshkeys" && text.contains(' ') {
+                    encoded(&text)
+                } else {
+                    text
+                };
+                Wanted::raw(&entry.key, &text, self.is_vm)
+            };
+            self.key(entry.key.clone(), wanted);
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is a wish beyond naming the guest.
+fn effective(args: &Args<'_>) -> bool {
+    (args.spec().kind)(args.node()) == runbook::spec::ActionKind::Desired
+}
+
+fn required(node: &Node, field: &str) -> Result<String, Wrong> {
+    match node.get(field) {
+        Some(value) => Ok(read::text(value)?),
+        None => Err(wrong(
+            format!("`{field}` is missing"),
+            format!("add `{field}`"),
+        )),
+    }
+}
+
+/// A volume written as `STORE:SIZE`.
+fn volume(text: &str, pairs: Pairs) -> Result<Volume, Wrong> {
+    let Some((storage, size)) = text.split_once(':') else {
+        return Err(wrong(
+            format!("`{text}` is no disk"),
+            "write its storage and its size, `local-lvm:32GiB`",
+        ));
+    };
+    let bytes = runbook::value::size(size).map_err(|why| match why.split_once(": ") {
+        Some((message, hint)) => wrong(message, hint),
+        None => wrong(why, "write it as `32GiB`"),
+    })?;
+    if bytes < DISK_BYTES_MIN {
+        return Err(wrong(
+            format!("`{text}` has {bytes} bytes"),
+            format!("write the unit: `{storage}:{size}GiB`"),
+        ));
+    }
+    Ok(Volume {
+        storage: storage.to_owned(),
+        bytes: Some(bytes),
+        pairs,
+    })
+}
