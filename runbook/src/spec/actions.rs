@@ -114,7 +114,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy; `when-pending` disrupt; no wish: read",
         kind: effect::guest_kind,
         timeout: None,
-        available: false,
+        available: true,
         what: "a container with this configuration and state",
     },
     ActionSpec {
@@ -127,7 +127,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy; `when-pending` disrupt; no wish: read",
         kind: effect::guest_kind,
         timeout: None,
-        available: false,
+        available: true,
         what: "a virtual machine with this configuration and state",
     },
     ActionSpec {
@@ -140,7 +140,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy",
         kind: effect::desired,
         timeout: None,
-        available: false,
+        available: true,
         what: "a restore point of a guest",
     },
     ActionSpec {
@@ -153,7 +153,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "destroy",
         kind: effect::imperative,
         timeout: None,
-        available: false,
+        available: true,
         what: "a guest goes back to a restore point",
     },
     ActionSpec {
@@ -170,7 +170,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: false,
+        available: true,
         what: "what high availability keeps of a guest",
     },
     ActionSpec {
@@ -186,7 +186,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("30m"),
-        available: false,
+        available: true,
         what: "a container template, ISO or cloud image on a storage",
     },
     ActionSpec {
@@ -203,7 +203,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "GET read, DELETE destroy, else change",
         kind: effect::request_kind,
         timeout: None,
-        available: false,
+        available: true,
         what: "any call of the Proxmox VE API; waits for its task",
     },
     ActionSpec {

@@ -81,6 +81,8 @@ pub(super) struct GuideState {
     pub(super) hollow: Option<Id>,
     /// Steps that were skipped because they would change something.
     pub(super) would_change: Vec<StepRef>,
+    /// What steps above would make, by what it is locked.
+    pub(super) would_make: Vec<String>,
     /// Children that stay up.
     pub(super) backgrounds: Vec<Up>,
     /// Why the lab has no clone of the repository.

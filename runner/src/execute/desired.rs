@@ -16,14 +16,16 @@ use super::context::Cx;
 use super::job::Job;
 use super::judge::{Clock, ended, judge};
 use super::outcome::Outcome;
-use super::system;
 use super::wish::{file_wish, git_wish, line_wish};
+use super::{pve, system};
 use crate::action::file::Files as _;
 use crate::action::{Ended, Failure, Report, elsewhere, file, git, line};
 
 /// Whether an action describes a state, or looks at one by the same means.
 pub(super) fn is_state(action: &ActionSpec) -> bool {
-    matches!(action.name, "file" | "line" | "git") || system::Wish::is_of(action.name)
+    matches!(action.name, "file" | "line" | "git")
+        || system::Wish::is_of(action.name)
+        || pve::Wish::is_of(action.name)
 }
 
 /// A wish, by its action.
@@ -32,6 +34,7 @@ pub(super) enum Wish {
     Line(LineWish, Where),
     Git(Box<git::Wish>, Box<git::Repository>),
     System(Box<system::Wish>),
+    Pve(Box<pve::Wish>),
 }
 
 /// Where the files of a wish are, and what nobody else may touch meanwhile.
@@ -63,6 +66,7 @@ enum Found {
     File(file::Wish, file::Found),
     Git(git::Comparison),
     System(system::Found),
+    Pve(pve::Found),
 }
 
 /// What a change is taken back from.
@@ -71,6 +75,7 @@ pub(super) enum Former {
     File(file::Former),
     Git(git::Former),
     System(system::Former),
+    Pve(pve::Former),
 }
 
 impl Wish {
@@ -90,6 +95,10 @@ impl Wish {
         if system::Wish::is_of(action) {
             let wish = system::Wish::read(cx, job, &args, deadline).await?;
             return Ok(Self::System(Box::new(wish)));
+        }
+        if pve::Wish::is_of(action) {
+            let wish = pve::Wish::read(cx, job, &args, deadline).await?;
+            return Ok(Self::Pve(Box::new(wish)));
         }
         if job.target != Target::Local {
             let machine = job.machine(cx).await?;
@@ -138,7 +147,7 @@ impl Wish {
             Self::File(wish, _) => &wish.path,
             Self::Line(wish, _) => &wish.path,
             Self::Git(_, repository) => &repository.root,
-            Self::System(_) => Path::new(""),
+            Self::System(_) | Self::Pve(_) => Path::new(""),
         }
     }
 
@@ -151,6 +160,7 @@ impl Wish {
             },
             Self::Git(..) => format!("git {}", self.path().display()),
             Self::System(wish) => wish.lock.clone(),
+            Self::Pve(wish) => wish.lock(),
         }
     }
 
@@ -173,6 +183,14 @@ impl Wish {
                     diff,
                     fields,
                     found: Found::System(found),
+                })
+            }
+            Self::Pve(wish) => {
+                let (found, fields, diff) = wish.compare().await?;
+                Ok(Compared {
+                    diff,
+                    fields,
+                    found: Found::Pve(found),
                 })
             }
             Self::Git(wish, repository) => {
@@ -203,7 +221,8 @@ impl Wish {
             }),
             (Found::Git(_), Self::Git(wish, _)) => Former::Git(git_former(&wish.path)),
             (Found::System(found), Self::System(wish)) => Former::System(wish.former(found)),
-            (Found::Git(_) | Found::System(_), _) => Former::Git(git_former("")),
+            (Found::Pve(found), Self::Pve(wish)) => Former::Pve(wish.former(found)),
+            (Found::Git(_) | Found::System(_) | Found::Pve(_), _) => Former::Git(git_former("")),
         }
     }
 
@@ -234,7 +253,21 @@ impl Wish {
                 *former = Former::System(system);
                 result
             }
+            (Found::Pve(found), Self::Pve(wish)) => {
+                let mut pve = wish.former(found);
+                let result = wish.change(found, &mut pve).await;
+                *former = Former::Pve(pve);
+                result
+            }
             _ => Err(failed("a comparison of another action")),
+        }
+    }
+
+    /// What was printed meanwhile and a remark, for the result.
+    pub(super) fn shown(&self) -> (Option<crate::process::Output>, Option<String>) {
+        match self {
+            Self::Pve(wish) => wish.shown(),
+            _ => (None, None),
         }
     }
 
@@ -251,6 +284,7 @@ impl Wish {
                 .await
                 .map_err(|error| error.to_string()),
             (Former::System(former), Self::System(wish)) => wish.restore(former).await,
+            (Former::Pve(former), Self::Pve(wish)) => wish.restore(former).await,
             _ => Err("a change of another action".into()),
         }
     }
@@ -269,6 +303,7 @@ impl Former {
                 }
             }
             Self::System(former) => former.summary(),
+            Self::Pve(former) => former.summary(),
             Self::Git(former) => format!("commit the former content of `{}`", former.path),
         }
     }
@@ -290,6 +325,7 @@ impl Former {
                 json!({"action": "file", "path": former.path, "was": was})
             }
             Self::System(former) => former.data(),
+            Self::Pve(former) => former.data(),
             Self::Git(former) => json!({"action": "git", "path": former.path}),
         }
     }
@@ -315,10 +351,20 @@ pub(super) async fn observe(
 ) -> Result<Outcome, Box<Outcome>> {
     let wish = Wish::read(cx, job, deadline).await?;
     let _lock = cx.run.locks.hold(wish.lock()).await;
-    let compared = wish.compare().await?;
+    let compared = match wish.compare().await {
+        Err(outcome) if outcome.absent => return Err(absent(cx, &wish, outcome)),
+        compared => compared?,
+    };
+    if let (Found::Pve(found), Wish::Pve(wish)) = (&compared.found, &wish)
+        && let Some(made) = wish.makes(found)
+    {
+        cx.guide.state().would_make.push(made);
+    }
+    let (output, note) = wish.shown();
     match compared.diff {
         Some(diff) => Ok(Outcome {
             diff: Some(diff),
+            note,
             ..Outcome::new(State::Drifted)
         }),
         None => judge(
@@ -326,11 +372,25 @@ pub(super) async fn observe(
             job,
             Report {
                 fields: compared.fields,
+                output,
+                note,
                 ..Report::of(Ended::Done)
             },
             clock,
         ),
     }
+}
+
+/// What is about something that is not there has failed, unless a step above would make it.
+fn absent(cx: &Cx, wish: &Wish, outcome: Box<Outcome>) -> Box<Outcome> {
+    let lock = wish.lock();
+    if !cx.guide.state().would_make.contains(&lock) {
+        return outcome;
+    }
+    let why = outcome.message.unwrap_or_default();
+    Box::new(Outcome::skipped(format!(
+        "{why}; a step above would make it"
+    )))
 }
 
 async fn compare_file(place: &file::Place, wish: file::Wish) -> Result<Compared, Box<Outcome>> {

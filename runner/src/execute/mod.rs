@@ -25,6 +25,7 @@ mod output;
 mod person;
 mod planned;
 mod probe;
+mod pve;
 mod results;
 mod step;
 mod system;

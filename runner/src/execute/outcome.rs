@@ -38,6 +38,8 @@ pub(super) struct Outcome {
     pub(super) missing: bool,
     /// It needs a step that the lab skipped: so is what needs it.
     pub(super) passes_on: bool,
+    /// What the step is about is not there.
+    pub(super) absent: bool,
     /// `when` did not hold.
     pub(super) unwanted: bool,
     /// What a run would do, for a plan.
@@ -86,6 +88,7 @@ impl Outcome {
             final_: false,
             missing: false,
             passes_on: false,
+            absent: false,
             unwanted: false,
             would: None,
         }

@@ -257,19 +257,26 @@ impl<'a> Trial<'a> {
             changed?;
             compared = wish.compare().await?;
         }
+        let (output, note) = wish.shown();
         if let Some(diff) = compared.diff {
             let failed = if self.acted {
                 Outcome::failed(format!("differs from the wish after the change:\n{diff}"))
             } else {
                 Outcome::failed(format!("differs from the wish:\n{diff}"))
             };
-            return Ok(failed);
+            return Ok(Outcome {
+                output,
+                note,
+                ..failed
+            });
         }
         judge(
             self.cx,
             &self.job,
             Report {
                 fields: compared.fields,
+                output,
+                note,
                 ..Report::of(Ended::Done)
             },
             clock,

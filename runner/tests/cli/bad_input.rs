@@ -103,8 +103,8 @@ fn a_chapter_that_is_not_utf_8() {
 
 #[test]
 fn an_action_that_no_engine_executes_yet() {
-    let chapter = "# G\n\n## S\n\n```runbook\nid: a\nlxc: {vmid: 100}\n```\n";
-    refused(&TestBook::new(chapter), &["`lxc`", "not available"]);
+    let chapter = "# G\n\n## S\n\n```runbook\nid: a\nget: {kind: Pod, name: x}\n```\n";
+    refused(&TestBook::new(chapter), &["`get`", "not available"]);
 }
 
 #[test]

@@ -133,7 +133,6 @@ fn identity_and_actions() {
     check(
         "```runbook\nid: a\nlxc: {vmid: 130, state: runing}\n```",
         &[
-            "not-available 5:6 `lxc` is not available in this version (take the step out, or make its fence one that is only shown)",
             "wrong-type 5:25 `runing` is not one of `running`, `stopped`, `absent`, `template` (did you mean `running`?)",
         ],
     );
@@ -207,15 +206,11 @@ fn fields() {
     );
     check(
         "```runbook\nid: a\non: node/pve1\nimage: {storage: local, url: 'http://x'}\n```",
-        &[
-            "not-available 6:8 `image` is not available in this version (take the step out, or make its fence one that is only shown)",
-            "keys-together 6:25 `url` is given without `checksum` (add `checksum`)",
-        ],
+        &["keys-together 6:25 `url` is given without `checksum` (add `checksum`)"],
     );
     check(
         "```runbook\nid: a\non: node/pve1\nimage: {storage: local, name: a, checksum: sha256:12}\n```",
         &[
-            "not-available 6:8 `image` is not available in this version (take the step out, or make its fence one that is only shown)",
             "keys-together 6:34 `checksum` is given without `url` (add `url`)",
             "wrong-type 6:44 `sha256:12` is not a checksum (write `sha256:` and its 64 hexadecimal digits)",
         ],
@@ -230,7 +225,6 @@ fn fields() {
     check(
         "```runbook\nid: a\nlxc: {vmid: 130, net: {bridge: [a]}, mounts: {mp0: {path: /a}}}\n```",
         &[
-            "not-available 5:6 `lxc` is not available in this version (take the step out, or make its fence one that is only shown)",
             "wrong-type 5:32 a list is not text (write text)",
             "keys-together 5:52 `mp0` has none of `source`, `disk` (add one of `source`, `disk`)",
         ],
@@ -551,13 +545,11 @@ fn references() {
         "```runbook\nid: a\nsnapshot: {name: a}\n```",
         &[
             "missing-target 5:1 `snapshot` does not say where it runs (add `on:` with lxc/N, vm/N, node/N)",
-            "not-available 5:11 `snapshot` is not available in this version (take the step out, or make its fence one that is only shown)",
         ],
     );
     check(
         "```runbook\nid: a\non: lxc/ollama\nlxc: {vmid: 131, cores: 2}\n```",
         &[
-            "not-available 6:6 `lxc` is not available in this version (take the step out, or make its fence one that is only shown)",
             "wrong-target 6:13 `vmid` of `ollama` is `130` in the inventory, not `131` (take `vmid` out)",
         ],
     );
