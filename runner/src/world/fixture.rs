@@ -22,6 +22,16 @@ const STORAGES: [(&str, &str, &str); 2] = [
     ("local-lvm", "lvmthin", "rootdir,images"),
 ];
 
+/// Templates that the lab's nodes can download by name.
+const APPLIANCES: [&str; 6] = [
+    "alpine-3.22-default_20250617_amd64.tar.xz",
+    "debian-12-standard_12.7-1_amd64.tar.zst",
+    "debian-13-standard_13.1-2_amd64.tar.zst",
+    "fedora-42-default_20250428_amd64.tar.xz",
+    "ubuntu-22.04-standard_22.04-1_amd64.tar.zst",
+    "ubuntu-24.04-standard_24.04-2_amd64.tar.zst",
+];
+
 /// Who may call the lab's API: `root@pam` with a password, and a token with the same rights as far as a token has them.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -48,6 +58,7 @@ pub fn preconditions(book: &Book, credentials: &Credentials) -> Value {
         "bridges": [{"iface": "vmbr0", "bridge_ports": "none"}],
         "hosts": hosts_file(inventory),
         "mappings": mappings(inventory),
+        "appliances": APPLIANCES,
         "backup-jobs": backup_jobs(inventory),
         "guests": guests(book),
     })
