@@ -307,7 +307,11 @@ impl Cx {
         let Some(name) = self.step().id.step.clone() else {
             return;
         };
-        let mut steps = Map::new();
+        // What other steps gave stays: its own action may be read again to take it back.
+        let mut steps = match self.scope.evaluate("steps") {
+            Ok(Value::Object(steps)) => steps,
+            _ => Map::new(),
+        };
         steps.insert(name, Value::Object(captures.clone()));
         self.scope.set("steps", Value::Object(steps));
     }
