@@ -360,6 +360,16 @@ fn a_file_takes_itself_back_and_uses_its_own_captures_for_a_written_undo() {
 }
 
 #[test]
+fn what_another_step_gave_is_known_when_a_step_is_taken_back() {
+    let steps = bash("id: x\neffect: read\ncapture: {name: stdout}", "echo conf")
+        + &step("id: y\ncleanup: always\nfile: {path: '{{ steps.x.name }}', content: new}");
+    let book = BookTest::new(&steps).home();
+    let ran = book.run();
+    assert_eq!(ran.undone(), ["y passed"], "{:?}", ran.result);
+    assert!(!book.root().join("conf").exists());
+}
+
+#[test]
 fn a_lists_own_stands_for_the_actions_undo() {
     let steps =
         step("id: x\ncleanup: always\nundo: [own, touch after]\nfile: {path: conf, content: new}");
