@@ -11,6 +11,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     // The lab's isolated place, and what hides directories from local scripts of the lab, are processes of this program.
     runbook_lab::isolate::main_if_asked();
+    // So are the programs of its machines: `pct`, `systemctl` and the like.
+    runbook_lab::hosts::program::main_if_asked();
     // A killed runner's children are ended by a process of this program.
     if let Some(code) = runbook_runner::process::watch_if_asked() {
         return code;

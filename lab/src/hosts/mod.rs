@@ -115,12 +115,14 @@ impl Hosts {
         directory: &Path,
         specs: Vec<Spec>,
     ) -> Result<Self, Error> {
-        isolate::available_with(&place.program).map_err(Error::Forbidden)?;
         place.addresses = specs
             .iter()
             .flat_map(|spec| spec.addresses.clone())
             .collect();
-        let sandbox = Sandbox::start(place).await?;
+        let sandbox = match Sandbox::start(place).await {
+            Err(isolate::Error::Forbidden(forbidden)) => return Err(Error::Forbidden(forbidden)),
+            started => started?,
+        };
         let hosts = Self(Arc::new(Inner {
             sandbox,
             directory: directory.to_owned(),

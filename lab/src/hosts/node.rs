@@ -192,10 +192,9 @@ pub(super) fn options(args: &[String]) -> Result<Vec<(String, String)>, String> 
             continue;
         }
         let value = args.get(at).filter(|value| {
-            !value.starts_with("--")
-                && !(value.starts_with('-')
-                    && value.len() > 1
-                    && !value[1..].starts_with(|c: char| c.is_ascii_digit()))
+            // `-5` is a number, `-` is standard input.
+            let option = value.strip_prefix('-').filter(|rest| !rest.is_empty());
+            option.is_none_or(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
         });
         at += usize::from(value.is_some());
         pairs.push((
@@ -534,8 +533,7 @@ pub(super) async fn lspci(machine: &Machine, args: &[String]) -> Said {
         let Some(flags) = arg.strip_prefix('-').filter(|flags| !flags.is_empty()) else {
             return fail(1, "Usage: lspci [<switches>]");
         };
-        let mut letters = flags.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in flags.char_indices() {
             let value = |rest: &mut std::slice::Iter<'_, String>| {
                 let glued = &flags[at + 1..];
                 if glued.is_empty() {

@@ -16,30 +16,38 @@ use super::shell::Shell;
 use crate::exit;
 use crate::scratch::Scratch;
 use crate::world::fixture::{Credentials, TOKEN};
-use crate::world::{LabState, start_lab};
+use crate::world::{LabState, Started, start_lab};
 
 /// Starts a lab, says where it is, and waits for INT or TERM.
 pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Result<u8, Failure> {
     let credentials = Credentials::random().map_err(unavailable)?;
     let text = state.as_deref().map(read).transpose()?;
+    let mut folder = PathBuf::from(".");
     let book = match &text {
         Some(_) => None,
-        None => Some(
-            Opened::find(global)?
-                .load(&runbook::model::Vars::new())?
-                .valid(shell)?,
-        ),
+        None => {
+            let opened = Opened::find(global)?;
+            let root = opened.root().to_owned();
+            let book = opened.load(&runbook::model::Vars::new())?.valid(shell)?;
+            let inventory = root.join(&book.options.inventory);
+            folder = inventory.parent().unwrap_or(&root).to_owned();
+            Some(book)
+        }
     };
     super::wait_for(async {
         let state = match (&text, &book) {
             (Some(text), _) => LabState::File(text),
-            (None, Some(book)) => LabState::Book(book),
+            (None, Some(book)) => LabState::Book(book, &folder),
             (None, None) => return Err(Failure::usage("a lab needs a book or a state", None)),
         };
         let is_file = text.is_some();
         let stop = interrupted();
         let started = start_lab(state, &credentials).await;
-        let (lab, fixture) = started.map_err(|failure| match is_file {
+        let Started {
+            lab,
+            fixture,
+            machines,
+        } = started.map_err(|failure| match is_file {
             true => Failure::usage(failure.message, failure.hint),
             false => unavailable(failure),
         })?;
@@ -63,7 +71,9 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
                 ca: ca.display().to_string(),
             }),
             kubernetes: None::<LabKubernetes>,
-            ssh: None::<LabSsh>,
+            ssh: machines.as_ref().ok().map(|machines| LabSsh {
+                config: machines.ssh_config().display().to_string(),
+            }),
         };
         if shell.json {
             shell.json(&told)?;

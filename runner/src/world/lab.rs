@@ -1,5 +1,7 @@
 //! A lab of the book's inventory: its credentials, its start, and the clients that know it.
 
+use std::path::Path;
+
 use runbook::model::Book;
 use runbook_lab::Homelab;
 use runbook_lab::fixture::Fixture;
@@ -7,42 +9,66 @@ use runbook_proxmox::{Auth, Client, Endpoint, Trust};
 use tokio::sync::OnceCell;
 
 use super::fixture::{Credentials, TOKEN, USER, preconditions};
+use super::machines::{self, Machines};
 use super::{Proxmox, World};
 use crate::action::Failure;
+use crate::remote::SshSettings;
 
-/// Why the lab's machines run no scripts.
-const NO_MACHINES: &str = "the lab has no machines that run scripts yet";
+/// Why a lab of a state file runs no scripts.
+const NO_MACHINES: &str = "a lab from a file of states has no machines that run scripts";
 
 /// What a lab is started from.
 pub enum LabState<'a> {
-    /// The book's inventory.
-    Book(&'a Book),
+    /// The book's inventory, and the folder it lies in.
+    Book(&'a Book, &'a Path),
     /// A fixture in the form of the recorded exchanges' header line.
     File(&'a str),
 }
 
-/// Starts a lab.
+/// A lab that runs.
+pub struct Started {
+    /// Its API.
+    pub lab: Homelab,
+    /// What it began with.
+    pub fixture: Fixture,
+    /// Its machines, or why there are none.
+    pub machines: Result<Machines, String>,
+}
+
+/// Starts a lab. Where its machines cannot be isolated it is one without machines.
 ///
 /// # Errors
 ///
 /// A fixture that cannot be read, no port to listen at.
-pub async fn start(
-    state: LabState<'_>,
-    credentials: &Credentials,
-) -> Result<(Homelab, Fixture), Failure> {
-    let fixture = match state {
-        LabState::Book(book) => {
+pub async fn start(state: LabState<'_>, credentials: &Credentials) -> Result<Started, Failure> {
+    let said = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let (fixture, hosts) = match state {
+        LabState::Book(book, folder) => {
             let value = preconditions(book, credentials);
-            serde_json::from_value(value)
-                .map_err(|error| Failure::new(format!("the inventory makes no lab: {error}")))?
+            let fixture: Fixture = serde_json::from_value(value)
+                .map_err(|error| Failure::new(format!("the inventory makes no lab: {error}")))?;
+            let hosts = machines::prepare(&book.inventory, folder, &fixture).await;
+            (fixture, hosts)
         }
         LabState::File(text) => {
-            Fixture::parse(text).map_err(|error| Failure::new(error.to_string()))?
+            let fixture = Fixture::parse(text).map_err(|error| said(&error))?;
+            (fixture, Err(NO_MACHINES.to_owned()))
         }
     };
-    let lab = Homelab::start(&fixture).await;
-    let lab = lab.map_err(|error| Failure::new(error.to_string()))?;
-    Ok((lab, fixture))
+    let lab = match &hosts {
+        Ok(prepared) => Homelab::with_hooks(&fixture, prepared.hooks()).await,
+        Err(_) => Homelab::start(&fixture).await,
+    };
+    let lab = lab.map_err(|error| said(&error))?;
+    let machines = match hosts {
+        Ok(prepared) => prepared.serve(&lab).await,
+        Err(why) => Err(why),
+    };
+    Ok(Started {
+        lab,
+        fixture,
+        machines,
+    })
 }
 
 impl Credentials {
@@ -74,9 +100,9 @@ impl Credentials {
     }
 }
 
-pub(super) async fn open(book: &Book) -> Result<World, Failure> {
+pub(super) async fn open(book: &Book, folder: &Path) -> Result<World, Failure> {
     let credentials = Credentials::random()?;
-    let (lab, _) = start(LabState::Book(book), &credentials).await?;
+    let Started { lab, machines, .. } = start(LabState::Book(book, folder), &credentials).await?;
     let client = |auth| {
         Client::new(Endpoint {
             url: lab.url(),
@@ -91,8 +117,15 @@ pub(super) async fn open(book: &Book) -> Result<World, Failure> {
     };
     Ok(World {
         proxmox: Ok(proxmox),
-        ssh: Err(NO_MACHINES.to_owned()),
+        ssh: machines
+            .as_ref()
+            .map(|machines| SshSettings {
+                config: Some(machines.ssh_config()),
+                ..SshSettings::default()
+            })
+            .map_err(Clone::clone),
         identity: OnceCell::new(),
+        _machines: machines.ok(),
         _lab: Some(lab),
     })
 }

@@ -6,6 +6,7 @@
 pub mod fixture;
 mod guests;
 mod lab;
+mod machines;
 mod profile;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +18,8 @@ use runbook_lab::Homelab;
 use runbook_proxmox::{Client, ErrorKind, cluster};
 use tokio::sync::OnceCell;
 
-pub use lab::{LabState, start as start_lab};
+pub use lab::{LabState, Started, start as start_lab};
+pub use machines::Machines;
 
 use crate::action::Failure;
 use crate::process::Cancel;
@@ -43,6 +45,8 @@ pub struct World {
     proxmox: Result<Proxmox, Failure>,
     ssh: Result<SshSettings, String>,
     identity: OnceCell<BTreeMap<String, String>>,
+    // Before the API that they follow.
+    _machines: Option<Machines>,
     _lab: Option<Homelab>,
 }
 
@@ -93,7 +97,7 @@ impl Worlds {
 
     async fn open(&self) -> Result<Arc<World>, Failure> {
         let world = if self.is_lab {
-            lab::open(&self.book).await?
+            lab::open(&self.book, &self.folder).await?
         } else {
             profile::open(self).await?
         };

@@ -40,6 +40,7 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
         proxmox,
         ssh: Ok(settings),
         identity: OnceCell::new(),
+        _machines: None,
         _lab: None,
     })
 }

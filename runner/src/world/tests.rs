@@ -60,7 +60,9 @@ async fn a_lab_answers_with_what_the_inventory_says() {
     let book = book();
     let credentials = Credentials::random().expect("randomness");
     let value = preconditions(&book, &credentials);
-    let world = lab::open(&book).await.expect("a lab");
+    let world = lab::open(&book, std::path::Path::new("."))
+        .await
+        .expect("a lab");
     let proxmox = world.proxmox().expect("a Proxmox VE");
     let identity = world.identity().await.expect("an identity");
     assert!(identity["pve"].starts_with("9."), "{identity:?}");
@@ -95,7 +97,9 @@ async fn a_lab_answers_with_what_the_inventory_says() {
 
 #[tokio::test]
 async fn who_is_not_the_lab_is_refused_with_a_fingerprint() {
-    let world = lab::open(&book()).await.expect("a lab");
+    let world = lab::open(&book(), std::path::Path::new("."))
+        .await
+        .expect("a lab");
     let url = world
         .proxmox()
         .expect("a Proxmox VE")
