@@ -8,5 +8,6 @@ mod bad_input;
 mod book;
 mod hidden;
 mod interrupt;
+mod machines;
 mod serve;
 mod surfaces;

@@ -1,0 +1,70 @@
+//! Scripts on the lab's machines, by the real program: on a node, in a container, in a virtual machine, on a host.
+
+use runbook_lab::isolate;
+
+use crate::book::{TestBook, states, step};
+
+const INVENTORY: &str = "\
+nodes:
+  pve1: {address: 192.168.4.11}
+guests:
+  dns1: {kind: lxc, vmid: 101, node: pve1, address: 192.168.4.53}
+  k3s1: {kind: vm, vmid: 201, node: pve1, exec: agent, address: 192.168.4.201}
+  off: {kind: lxc, vmid: 102, node: pve1, facts: {lab: {state: stopped}}}
+hosts:
+  nas: {address: 192.168.4.20, user: admin, become: sudo}
+";
+
+#[test]
+fn scripts_run_on_the_machines_they_name() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let on = |id: &str, target: &str, name: &str, script: &str| {
+        let options = format!("id: {id}\non: {target}\neffect: read\nexpect: {{stdout: {name}}}");
+        step(&options, script)
+    };
+    let chapter = [
+        on("node", "node/pve1", "pve1", "hostname"),
+        on("container", "lxc/dns1", "dns1", "hostname"),
+        on("machine", "vm/k3s1", "k3s1", "hostname"),
+        on("host", "host/nas", "nas-0", "echo $(hostname)-$(id -u)"),
+        on(
+            "list",
+            "node/pve1",
+            "running",
+            "pct status 101 | cut -d' ' -f2",
+        ),
+        on("own", "node/pve1", "brought", "own-tool"),
+        on("other", "node/pve1", "x", "sgdisk -p /dev/sda"),
+        on("wrong", "node/pve1", "x", "hostname"),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    book.write("inventory.yaml", INVENTORY);
+    book.write(
+        "lab/pve1/usr/local/bin/own-tool",
+        "#!/bin/sh\necho brought\n",
+    );
+    let tool = book.path("lab/pve1/usr/local/bin/own-tool");
+    std::fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (code, events) = book.events(&["verify", "--json"]);
+    let ended: Vec<(String, String)> = states(&events)
+        .into_iter()
+        .map(|(id, state)| (id.rsplit('/').next().unwrap_or_default().to_owned(), state))
+        .collect();
+    let expected = [
+        ("node", "passed"),
+        ("container", "passed"),
+        ("machine", "passed"),
+        ("host", "passed"),
+        ("list", "passed"),
+        ("own", "passed"),
+        ("other", "skipped"),
+        ("wrong", "failed"),
+    ];
+    let expected: Vec<(String, String)> =
+        expected.map(|(id, state)| (id.into(), state.into())).into();
+    assert_eq!(ended, expected, "{events:#?}");
+    assert_eq!(code, 1);
+}
