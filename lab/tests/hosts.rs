@@ -413,6 +413,25 @@ async fn guests_are_up_and_down_with_the_api() {
         .await;
     assert_eq!(lab.good("dns1", "cat /root/state").await, "one\n");
     lab.good("pve1", "pct delsnapshot 101 before").await;
+    lab.good(
+        "pve1",
+        "pvesh create /nodes/pve1/vzdump --vmid 101 --storage local",
+    )
+    .await;
+    let content = lab.api("GET", "/nodes/pve1/storage/local/content").await;
+    let volid = content.as_array().unwrap().iter().find_map(|item| {
+        item["volid"]
+            .as_str()
+            .filter(|volid| volid.contains("vzdump"))
+    });
+    let restore = format!(
+        "pct create 150 {} --restore 1 --storage tank && pct start 150 && pct exec 150 -- cat /root/state",
+        volid.expect("a backup")
+    );
+    let said = lab.good("pve1", &restore).await;
+    assert!(said.ends_with("one\n"), "{said}");
+    lab.good("pve1", "pct stop 150 && pct destroy 150").await;
+    assert_eq!(lab.run("pve1", "pct status 150").await.0, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,6 +447,14 @@ async fn the_agent_runs_programs_in_the_machine() {
         (answer["out-data"].as_str(), answer["exitcode"].as_i64()),
         (Some("k3s1\n"), Some(3))
     );
+    let params = Params::from_pairs([("file", "/root/note"), ("content", "by the agent\n")]);
+    let path = "/nodes/pve1/qemu/201/agent/file-write";
+    let written = lab
+        .cluster
+        .call("POST", path, params, &Caller::root())
+        .await;
+    assert!(written.is_ok(), "{}", written.text());
+    assert_eq!(lab.good("k3s1", "cat note").await, "by the agent\n");
     lab.api("POST", "/nodes/pve1/qemu/201/status/stop").await;
     lab.until("it stops", "pve1", "qm status 201 | grep stopped")
         .await;

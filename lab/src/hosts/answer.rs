@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::machine::Machine;
 use super::program::Call;
-use super::{Role, guests, node};
+use super::{Role, devices, guests, storage, zfs};
 
 /// What a program of the lab says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,16 +52,16 @@ pub(super) async fn answer(machine: &Arc<Machine>, call: Call, streams: Vec<Owne
         "systemctl" => machine.systemctl(&args, call.uid).await,
         "dpkg-query" => machine.records().packages.query(&args),
         "apt-get" => machine.records().packages.apt(&args),
-        "lspci" => node::lspci(machine, &args).await,
+        "lspci" => devices::lspci(machine, &args).await,
         "sudo" => machine.sudo(&args, &call, streams).await,
         "pct" | "qm" if is_node && call.uid == 0 => {
             guests::answer(machine, &call, args, streams).await
         }
-        "pvesh" if is_node => node::pvesh(machine, &args).await,
-        "pvesm" if is_node => node::pvesm(machine, &args).await,
-        "pveversion" if is_node => node::pveversion(machine, &args).await,
-        "zfs" if is_node => node::zfs(machine, &args),
-        "zpool" if is_node => node::zpool(machine, &args),
+        "pvesh" if is_node => storage::pvesh(machine, &args).await,
+        "pvesm" if is_node => storage::pvesm(machine, &args).await,
+        "pveversion" if is_node => storage::pveversion(machine, &args).await,
+        "zfs" if is_node => zfs::zfs(machine, &args),
+        "zpool" if is_node => zfs::zpool(machine, &args),
         "pct" | "qm" if is_node => fail(255, "please run as root"),
         other => unserved(machine, other),
     }

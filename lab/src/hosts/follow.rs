@@ -12,6 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 /// What the agent keeps of a program's output, each.
 const AGENT_BYTES_MAX: u64 = 16 << 20;
 
+/// The number that no guest has: backups are kept beside snapshots.
+const BACKUPS: u32 = 0;
+
 /// What the cluster tells.
 pub(super) struct Follow(pub(super) Weak<Inner>);
 
@@ -198,6 +201,75 @@ impl Hooks for Follow {
         })
     }
 
+    fn backed_up(&self, vmid: u32, volid: &str) -> HookFuture<'_, ()> {
+        let volid = volid.to_owned();
+        self.files(vmid, "backup", move |lab, machine| {
+            let name: String = volid
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                .collect();
+            let copy = machine
+                .root
+                .copy_to(lab.directory.join(format!("{name}.backup")))?;
+            lab.snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert((BACKUPS, volid), copy);
+            Ok(())
+        })
+    }
+
+    fn restored(&self, vmid: u32, volid: &str) -> HookFuture<'_, ()> {
+        let key = (BACKUPS, volid.to_owned());
+        self.files(vmid, "restore", move |lab, machine| {
+            let copy = lab
+                .snapshots
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&key)
+                .cloned();
+            copy.map_or(Ok(()), |copy| machine.take_over(&copy))
+        })
+    }
+
+    fn volume_removed(&self, volid: &str) -> HookFuture<'_, ()> {
+        let (lab, key) = (self.0.upgrade(), (BACKUPS, volid.to_owned()));
+        Box::pin(async move {
+            let removed = lab.and_then(|lab| {
+                lab.snapshots
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&key)
+            });
+            if let Some(Err(error)) = removed.map(crate::isolate::Root::remove) {
+                tracing::warn!(%error, "a backup of the lab's stays");
+            }
+        })
+    }
+
+    fn file_read(&self, vmid: u32, path: &str) -> HookFuture<'_, Option<std::io::Result<Vec<u8>>>> {
+        let (machine, path) = (self.guest(vmid), path.to_owned());
+        Box::pin(async move {
+            let argv = vec!["cat".into(), "--".into(), path.into()];
+            Some(by_program(&*machine?, argv, Vec::new()).await)
+        })
+    }
+
+    fn file_write(
+        &self,
+        vmid: u32,
+        path: &str,
+        content: Vec<u8>,
+    ) -> HookFuture<'_, Option<std::io::Result<()>>> {
+        let (machine, path) = (self.guest(vmid), path.to_owned());
+        Box::pin(async move {
+            let argv = ["sh", "-c", "cat > \"$1\"", "sh", &path]
+                .map(Into::into)
+                .to_vec();
+            Some(by_program(&*machine?, argv, content).await.map(drop))
+        })
+    }
+
     fn agent_exec(
         &self,
         vmid: u32,
@@ -223,6 +295,27 @@ impl Hooks for Follow {
             }
         })
     }
+}
+
+/// What a program of a machine makes of its input.
+async fn by_program(
+    machine: &Machine,
+    argv: Vec<std::ffi::OsString>,
+    input: Vec<u8>,
+) -> std::io::Result<Vec<u8>> {
+    let env = environment("/root".as_ref(), "root", &[]);
+    let process = machine.process(argv, env, "/".into(), None).await;
+    let result = collect(process.map_err(std::io::Error::other)?, input).await;
+    if result.exitcode == Some(0) {
+        return Ok(result.out);
+    }
+    let text = String::from_utf8_lossy(&result.err).trim_end().to_owned();
+    let kind = if text.contains("No such file") {
+        std::io::ErrorKind::NotFound
+    } else {
+        std::io::ErrorKind::Other
+    };
+    Err(std::io::Error::new(kind, text))
 }
 
 async fn collect(process: Process, input: Vec<u8>) -> AgentResult {

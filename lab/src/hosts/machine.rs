@@ -10,31 +10,30 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::net::UnixListener;
 use tokio::net::unix::pipe;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::answer::{Said, answer, fail, unserved};
+use super::answer::{Said, fail, unserved};
 use super::boot::Boot;
-use super::program::{self, Call, Frame};
+use super::calls::calls;
+use super::drive::{drive, number};
+use super::files::make_root;
+use super::program::{self, Call};
 use super::records::Packages;
 use super::units::Units;
 use super::{Inner, Role, Spec};
 use crate::command::{Control, End, Later, Process};
-use crate::isolate::{self, Bind, Exec, Fresh, HostConfig, Root, User, wire};
+use crate::isolate::{self, Bind, Exec, HostConfig, Root, User};
 use crate::ssh::{self, Start};
 
 /// Where programs are looked for.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How long a program may take to say what it wants.
-const CALL: Duration = Duration::from_secs(5);
 /// How long a machine is down when it restarts.
 const DOWN: Duration = Duration::from_millis(300);
 /// What an answer to `systemctl reboot` needs to get out.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Programs of one machine that are answered at a time.
-const CALLS_MAX: usize = 256;
 
 /// A machine.
 pub(super) struct Machine {
@@ -437,199 +436,4 @@ pub(super) fn environment(
     ];
     env.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
     env
-}
-
-struct Kill(Arc<Notify>);
-
-impl Control for Kill {
-    fn signal(&self, name: &str) {
-        // The place knows one way to end a command; signals that mean an end are that.
-        if matches!(name, "TERM" | "INT" | "HUP" | "KILL" | "QUIT") {
-            self.end();
-        }
-    }
-
-    fn end(&self) {
-        self.0.notify_one();
-    }
-}
-
-/// Waits for a command in a task of its own, which can be told to end it.
-fn drive(mut running: isolate::Running) -> (Later<End>, Arc<dyn Control>) {
-    let kill = Arc::new(Notify::new());
-    let (tell, ended) = tokio::sync::oneshot::channel();
-    let asked = kill.clone();
-    tokio::spawn(async move {
-        let status = tokio::select! {
-            status = running.wait() => status,
-            () = asked.notified() => {
-                if let Err(error) = running.kill().await {
-                    tracing::warn!(%error, "a command of a lab's machine cannot be ended");
-                }
-                running.wait().await
-            }
-        };
-        let end = match status {
-            Ok(isolate::Status {
-                code: Some(code), ..
-            }) => End::Code(code.unsigned_abs()),
-            Ok(isolate::Status {
-                signal: Some(signal),
-                ..
-            }) => End::Signal(name(signal)),
-            _ => End::Signal("KILL".to_owned()), // the machine went down
-        };
-        let _ = tell.send(end);
-    });
-    let ended = async move { ended.await.unwrap_or(End::Signal("KILL".to_owned())) };
-    (Box::pin(ended), Arc::new(Kill(kill)))
-}
-
-const SIGNALS: &[(i32, &str)] = &[
-    (1, "HUP"),
-    (2, "INT"),
-    (3, "QUIT"),
-    (4, "ILL"),
-    (6, "ABRT"),
-    (8, "FPE"),
-    (9, "KILL"),
-    (10, "USR1"),
-    (11, "SEGV"),
-    (13, "PIPE"),
-    (14, "ALRM"),
-    (15, "TERM"),
-];
-
-fn name(signal: i32) -> String {
-    SIGNALS
-        .iter()
-        .find(|(number, _)| *number == signal)
-        .map_or_else(|| signal.to_string(), |(_, name)| (*name).to_owned())
-}
-
-fn number(name: &str) -> u8 {
-    SIGNALS
-        .iter()
-        .find(|(_, known)| *known == name)
-        .and_then(|(number, _)| u8::try_from(*number).ok())
-        .unwrap_or(127)
-}
-
-/// Answers the programs of a machine while it is up.
-async fn calls(listener: UnixListener, machine: Weak<Machine>) {
-    let mut open = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        while open.try_join_next().is_some() {}
-        let Some(machine) = machine.upgrade() else {
-            return;
-        };
-        if open.len() >= CALLS_MAX {
-            continue;
-        }
-        open.spawn(async move {
-            if let Err(error) = call(stream, &machine).await {
-                tracing::debug!(%error, "a program of a lab's machine was not answered");
-            }
-        });
-    }
-}
-
-async fn call(stream: UnixStream, machine: &Arc<Machine>) -> io::Result<()> {
-    let stream = stream.into_std()?;
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(CALL))?;
-    let reading = tokio::task::spawn_blocking(move || {
-        let call = wire::receive::<Call>(&stream)?;
-        stream.set_nonblocking(true)?;
-        Ok::<_, io::Error>((call, stream))
-    });
-    let (Some((asked, streams)), stream) = reading.await.map_err(io::Error::other)?? else {
-        return Ok(());
-    };
-    let mut stream = UnixStream::from_std(stream)?;
-    let said = {
-        let mut byte = [0];
-        tokio::select! {
-            said = answer(machine, asked, streams) => said,
-            // It says nothing more: it was killed, and what it started with it.
-            _ = tokio::io::AsyncReadExt::read(&mut stream, &mut byte) => return Ok(()),
-        }
-    };
-    for frame in [
-        Frame::Out(said.out),
-        Frame::Err(said.err),
-        Frame::Exit(said.code),
-    ] {
-        let body = serde_json::to_vec(&frame)?;
-        let mut bytes = u32::try_from(body.len())
-            .map_err(io::Error::other)?
-            .to_le_bytes()
-            .to_vec();
-        bytes.extend_from_slice(&body);
-        tokio::io::AsyncWriteExt::write_all(&mut stream, &bytes).await?;
-    }
-    Ok(())
-}
-
-/// The files of a fresh machine.
-fn make_root(spec: &Spec, path: &Path, known: &str) -> io::Result<Root> {
-    let mut programs: Vec<String> = program::EVERYWHERE
-        .iter()
-        .map(|name| (*name).to_owned())
-        .collect();
-    if spec.role == Role::Node {
-        programs.extend(program::ON_NODES.iter().map(|name| (*name).to_owned()));
-    }
-    if spec.user.as_deref().is_some_and(|user| user != "root") {
-        programs.push("sudo".to_owned());
-    }
-    let fresh = Fresh {
-        hostname: spec.name.clone(),
-        hosts: known.to_owned(),
-        resolv_conf: String::new(),
-        machine_id: machine_id(&spec.name),
-        programs,
-    };
-    let root = Root::create(path, &fresh)?;
-    fs::create_dir_all(root.path().join(program::RECORDS))?;
-    for name in program::OF_RECORDS {
-        root.program(&Path::new(program::RECORDS).join(name))?;
-    }
-    if let Some(user) = spec.user.as_deref().filter(|user| *user != "root") {
-        account(root.path(), user)?;
-    }
-    if let Some(overlay) = &spec.overlay {
-        root.overlay(overlay)?;
-    }
-    Ok(root)
-}
-
-/// 32 hexadecimal digits that belong to a name.
-fn machine_id(name: &str) -> String {
-    use sha1::Digest as _;
-    sha1::Sha1::digest(name.as_bytes())
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Adds an account that logs in.
-fn account(root: &Path, user: &str) -> io::Result<()> {
-    const ID: u32 = 1000;
-    for (file, line) in [
-        (
-            "etc/passwd",
-            format!("{user}:x:{ID}:{ID}::/home/{user}:/bin/bash\n"),
-        ),
-        ("etc/group", format!("{user}:x:{ID}:\n")),
-    ] {
-        let path = root.join(file);
-        let text = fs::read_to_string(&path)? + &line;
-        fs::write(&path, text)?;
-    }
-    let home = root.join("home").join(user);
-    fs::create_dir(&home)?;
-    // Without other identities than root everything belongs to root; where they exist the account must be able to write.
-    fs::set_permissions(&home, fs::Permissions::from_mode(0o777))
 }

@@ -5,13 +5,20 @@
 
 mod answer;
 mod boot;
+mod calls;
+mod devices;
+mod drive;
+mod files;
 mod follow;
 mod guests;
 mod machine;
 mod node;
 pub mod program;
 mod records;
+mod storage;
 mod units;
+mod within;
+mod zfs;
 
 use std::collections::BTreeMap;
 use std::io;
