@@ -179,6 +179,16 @@ async fn a_machine_keeps_its_files_and_knows_its_name() {
         "kept\n/root\n"
     );
     assert_eq!(lab.good("pve1", "sgdisk -p").await, "a stand-in -p\n");
+    let ask = "import socket,struct\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.settimeout(5)\n\
+        q=struct.pack('>6H',7,256,1,0,0,0)+b'\\x03nas\\0'+struct.pack('>2H',1,1)\ns.sendto(q,('127.0.0.1',53))\n\
+        print(*s.recv(512)[-4:],sep='.')";
+    let resolved = lab
+        .good(
+            "dns1",
+            &format!("cat /etc/resolv.conf; python3 -c \"{ask}\""),
+        )
+        .await;
+    assert_eq!(resolved, "nameserver 127.0.0.1\n192.168.4.20\n");
     assert_eq!(lab.run("dns1", "sgdisk -p").await.0, 127);
     assert_eq!(
         lab.run("dns1", "pct list").await.0,

@@ -23,7 +23,7 @@ pub(super) fn make_root(spec: &Spec, path: &Path, known: &str) -> io::Result<Roo
     let fresh = Fresh {
         hostname: spec.name.clone(),
         hosts: known.to_owned(),
-        resolv_conf: String::new(),
+        resolv_conf: "nameserver 127.0.0.1\n".to_owned(),
         machine_id: machine_id(&spec.name),
         programs,
     };

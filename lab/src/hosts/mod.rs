@@ -29,9 +29,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use crate::fixture::{Device, GuestKind};
 use crate::isolate::{self, Sandbox, SandboxConfig};
 use crate::pve::{Cluster, Hooks};
-use crate::ssh;
+use crate::{dns, ssh};
 
 use machine::Machine;
+
+/// Where the machines ask for names.
+const NAMES_PORT: u16 = 53;
 
 /// What a machine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +96,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The name server does not start.
+    #[error("the lab's machines have no name server")]
+    Names(#[source] io::Error),
     /// SSH does not start.
     #[error(transparent)]
     Ssh(#[from] ssh::Error),
@@ -103,6 +109,8 @@ pub enum Error {
 pub struct Hosts(Arc<Inner>);
 
 struct Inner {
+    /// Answers on the machines' own loopback, which they share.
+    _names: dns::Server,
     sandbox: Sandbox,
     directory: PathBuf,
     machines: Mutex<BTreeMap<String, Arc<Machine>>>,
@@ -130,7 +138,9 @@ impl Hosts {
             Err(isolate::Error::Forbidden(forbidden)) => return Err(Error::Forbidden(forbidden)),
             started => started?,
         };
+        let names = names(&sandbox, &specs).await?;
         let hosts = Self(Arc::new(Inner {
+            _names: names,
             sandbox,
             directory: directory.to_owned(),
             machines: Mutex::default(),
@@ -201,6 +211,19 @@ impl Hosts {
         }
         Ok(())
     }
+}
+
+/// The name server that `/etc/resolv.conf` of the machines names.
+async fn names(sandbox: &Sandbox, specs: &[Spec]) -> Result<dns::Server, Error> {
+    let zone = dns::Zone::new([]);
+    for spec in specs {
+        spec.addresses
+            .iter()
+            .for_each(|address| zone.add(&spec.name, *address));
+    }
+    let at = (std::net::Ipv4Addr::LOCALHOST, NAMES_PORT).into();
+    let (udp, tcp) = (sandbox.listen_udp(at).await?, sandbox.listen(at).await?);
+    dns::Server::serve(zone, udp, tcp).map_err(Error::Names)
 }
 
 impl Inner {
