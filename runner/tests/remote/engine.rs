@@ -4,7 +4,6 @@ use std::fs;
 use std::sync::Arc;
 
 use runbook::outcome::{Mode, State};
-use runbook_runner::execute::RunRequest;
 use runbook_runner::reach::{Reach, ReachFuture};
 use runbook_runner::remote::{Guests, SshSettings};
 
@@ -168,23 +167,6 @@ fn files_and_lines_are_changed_once_and_taken_back() {
     let observed = book.mode(Mode::Observe).run();
     assert_eq!(observed.state("file"), State::Drifted);
     assert_eq!(observed.state("line"), State::Drifted);
-}
-
-#[test]
-fn the_lab_without_machines_says_so() {
-    let steps = bash("id: a\non: host/nas", "true");
-    let ran = BookTest::empty()
-        .inventory("hosts:\n  nas: {address: 192.0.2.1}\n")
-        .chapter("a", &steps)
-        .ask(|request: &mut RunRequest| request.mode = Some(Mode::Converge))
-        .run();
-    // This executable is not the program that isolated machines are made of.
-    assert_eq!(ran.state("a"), State::Skipped);
-    assert!(
-        ran.why("a").starts_with("isolation is not possible here: "),
-        "{}",
-        ran.why("a")
-    );
 }
 
 #[test]
