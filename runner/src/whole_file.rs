@@ -82,7 +82,7 @@ pub fn write(path: &Path, content: &[u8], owned: Option<Owned>) -> Result<(), Wr
     write_with(path, owned, |out| out.write_all(content))
 }
 
-/// As [`write`], with owner and mode of what is there.
+/// As [`write()`], with owner and mode of what is there.
 ///
 /// # Errors
 ///
@@ -91,7 +91,7 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), WriteError> {
     write(path, content, Owned::at(path))
 }
 
-/// As [`write`], of a content that is made while it is written.
+/// As [`write()`], of a content that is made while it is written.
 ///
 /// # Errors
 ///

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use runbook_proxmox::Request;
 
-use super::fixture::{Credentials, absent, preconditions, vmids};
+use super::fixture::{absent, vmids};
 use super::*;
 
 const INVENTORY: &str = "
@@ -58,8 +58,6 @@ fn what_a_step_can_create_is_absent_at_first() {
 #[tokio::test]
 async fn a_lab_answers_with_what_the_inventory_says() {
     let book = book();
-    let credentials = Credentials::random().expect("randomness");
-    let value = preconditions(&book, &credentials);
     let world = lab::open(&book, std::path::Path::new("."))
         .await
         .expect("a lab");
