@@ -231,6 +231,86 @@ async fn a_backup_comes_back_on_another_number() {
 }
 
 #[tokio::test]
+async fn backups_are_pruned_as_the_preview_said() {
+    let lab = lab();
+    container(&lab, "130", &[("hostname", "web")]).await;
+    container(&lab, "131", &[("hostname", "db")]).await;
+    let path = "/nodes/pve1/storage/local/prunebackups";
+    for vmid in ["130", "130", "130", "131"] {
+        let params = [("vmid", vmid), ("storage", "local")];
+        assert_eq!(
+            task(&lab, "POST", "/nodes/pve1/vzdump", &params).await,
+            "OK"
+        );
+    }
+    let marks = async |params: &[(&str, &str)]| {
+        let rows = good(&lab, "GET", path, params).await;
+        let rows = rows.as_array().cloned().unwrap_or_default();
+        rows.iter()
+            .map(|row| {
+                format!(
+                    "{} {}",
+                    row["vmid"],
+                    row["mark"].as_str().unwrap_or_default()
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let last = ("prune-backups", "keep-last=1");
+    assert_eq!(
+        marks(&[last]).await,
+        ["130 remove", "130 remove", "130 keep", "131 keep"]
+    );
+    assert_eq!(marks(&[last, ("vmid", "131")]).await, ["131 keep"]);
+    assert_eq!(marks(&[last, ("type", "qemu")]).await, [] as [&str; 0]);
+    assert_eq!(
+        call(&lab, "GET", path, &[]).await.text(),
+        "no prune-backups options configured for storage 'local'"
+    );
+    // What is protected stays and takes no place of another.
+    let all = good(
+        &lab,
+        "GET",
+        "/nodes/pve1/storage/local/content",
+        &[("content", "backup")],
+    )
+    .await;
+    let oldest = all[0]["volid"]
+        .as_str()
+        .expect("there is a backup")
+        .to_owned();
+    let one = format!("/nodes/pve1/storage/local/content/{oldest}");
+    good(&lab, "PUT", &one, &[("protected", "1")]).await;
+    assert_eq!(
+        marks(&[last, ("vmid", "130")]).await,
+        ["130 protected", "130 remove", "130 keep"]
+    );
+    let upid = good(&lab, "DELETE", path, &[last, ("vmid", "130")]).await;
+    let upid = upid.as_str().expect("it is a task");
+    assert!(upid.contains(":prunebackups:130@local:"), "{upid}");
+    assert_eq!(end(&lab, upid).await, "OK");
+    assert_eq!(
+        marks(&[last]).await,
+        ["130 protected", "130 keep", "131 keep"]
+    );
+    // A backup prunes those before it, of its own guest only.
+    let params = [("vmid", "131"), ("storage", "local"), last];
+    let upid = good(&lab, "POST", "/nodes/pve1/vzdump", &params).await;
+    let upid = upid.as_str().expect("it is a task");
+    assert_eq!(end(&lab, upid).await, "OK");
+    let log = good(&lab, "GET", &format!("/nodes/pve1/tasks/{upid}/log"), &[]).await;
+    assert!(
+        log.to_string()
+            .contains("pruned 1 backup(s) not covered by keep-retention policy"),
+        "{log}"
+    );
+    assert_eq!(
+        marks(&[("prune-backups", "keep-all=1")]).await,
+        ["130 protected", "130 keep", "131 keep"]
+    );
+}
+
+#[tokio::test]
 async fn a_machine_starts_and_its_changes_wait() {
     let lab = lab();
     let params = [

@@ -22,6 +22,7 @@ mod mapping;
 mod network;
 mod nodes;
 mod pools;
+mod prune;
 mod qemu_agent;
 mod qemu_cloudinit;
 mod qemu_create;
@@ -77,6 +78,7 @@ const FAMILIES: &[&[Route]] = &[
     network::ROUTES,
     nodes::ROUTES,
     pools::ROUTES,
+    prune::ROUTES,
     qemu_agent::ROUTES,
     qemu_cloudinit::ROUTES,
     qemu_create::ROUTES,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::prune::{self, Keep, Scope};
 use super::{Act, Route};
 use crate::fixture::GuestKind::{self, Lxc};
 use crate::pve::answer::{Fail, Outcome};
@@ -29,7 +30,8 @@ struct Plan {
     mode: String,
     notes: Option<String>,
     protected: bool,
-    keep_last: Option<usize>,
+    /// Older backups are pruned by this; none where nothing is said.
+    keep: Option<Keep>,
 }
 
 fn vzdump(call: &Call, state: &mut State) -> Outcome {
@@ -79,6 +81,7 @@ fn vzdump(call: &Call, state: &mut State) -> Outcome {
         Some(_) => {}
     }
     let guests = chosen(call, state, params, &node)?;
+    let remove = !params.has("remove") || params.flag("remove");
     let plan = Plan {
         node,
         storage,
@@ -87,7 +90,10 @@ fn vzdump(call: &Call, state: &mut State) -> Outcome {
         mode: params.text("mode").unwrap_or_else(|| "snapshot".into()),
         notes: params.text("notes-template"),
         protected: params.flag("protected"),
-        keep_last: keep_last(&params.text("prune-backups").unwrap_or_default()),
+        keep: params
+            .text("prune-backups")
+            .filter(|_| remove)
+            .map(|text| Keep::parse(&text)),
     };
     let id = if guests.len() == 1 {
         guests[0].to_string()
@@ -97,12 +103,6 @@ fn vzdump(call: &Call, state: &mut State) -> Outcome {
     call.task(state, "vzdump", &id, move |worker| async move {
         run(&worker, &plan).await
     })
-}
-
-fn keep_last(text: &str) -> Option<usize> {
-    text.split(',')
-        .find_map(|part| part.strip_prefix("keep-last="))
-        .and_then(|number| number.parse().ok())
 }
 
 /// The guests a call means: those it names must be the caller's to back up, of all others only those are taken.
@@ -184,32 +184,57 @@ async fn one(worker: &Worker, plan: &Plan, vmid: u32) -> Result<String, Fail> {
     ));
     let _held = cluster.guest_lock(kind, vmid).await?;
     let now = cluster.now();
-    let mut state = cluster.lock();
-    let guest = state
-        .guests
-        .get(&vmid)
-        .cloned()
-        .ok_or_else(|| Fail::die(format!("unable to find VM '{vmid}'")))?;
-    check_lock(&guest)?;
+    let (guest, file, volid) = {
+        let mut state = cluster.lock();
+        let guest = state
+            .guests
+            .get(&vmid)
+            .cloned()
+            .ok_or_else(|| Fail::die(format!("unable to find VM '{vmid}'")))?;
+        check_lock(&guest)?;
+        let (file, volid, time) = archive(&state, plan, &guest, now);
+        let volume = volume(&state, plan, &guest, &volid, time);
+        state.volumes.push(volume);
+        (guest, file, volid)
+    };
     let mode = if running { plan.mode.as_str() } else { "stop" };
-    let (file, volid) = archive(&state, plan, &guest, now);
-    let volume = volume(&state, plan, &guest, &volid, now);
-    state.volumes.push(volume);
-    let pruned = prune(&mut state, plan, kind, vmid);
-    drop(state);
     worker.log(format!("INFO: backup mode: {mode}"));
     worker.log("INFO: ionice priority: 7");
     worker.log(format!("INFO: {} Name: {}", kind.word(), guest.name()));
     worker.log(format!("INFO: creating vzdump archive '{file}'"));
-    for old in pruned {
-        worker.log(format!("INFO: pruned backup '{old}'"));
+    if let Some(keep) = &plan.keep {
+        prune_older(worker, plan, keep, kind, vmid).await;
     }
     worker.log(format!("INFO: Finished Backup of VM {vmid} (00:00:00)"));
     Ok(volid)
 }
 
-/// The archive's file and volume id.
-fn archive(state: &State, plan: &Plan, guest: &Guest, now: i64) -> (String, String) {
+/// Prunes the guest's backups, the one that was just made among them.
+async fn prune_older(worker: &Worker, plan: &Plan, keep: &Keep, kind: GuestKind, vmid: u32) {
+    worker.log(format!(
+        "INFO: prune older backups with retention: {}",
+        keep.shown()
+    ));
+    let scope = Scope {
+        node: plan.node.clone(),
+        storage: plan.storage.clone(),
+        kind: Some(kind_name(kind).to_owned()),
+        vmid: Some(vmid),
+    };
+    let gone = prune::remove(&worker.cluster, &scope, keep).await;
+    for volid in &gone {
+        worker.log(format!("INFO: removing backup '{volid}'"));
+    }
+    let why = if gone.is_empty() {
+        ""
+    } else {
+        " not covered by keep-retention policy"
+    };
+    worker.log(format!("INFO: pruned {} backup(s){why}", gone.len()));
+}
+
+/// The archive's file and volume id, and the time in its name.
+fn archive(state: &State, plan: &Plan, guest: &Guest, now: i64) -> (String, String, i64) {
     let zone = state
         .node(&plan.node)
         .map_or("Etc/UTC", |node| node.timezone.as_str());
@@ -243,7 +268,7 @@ fn archive(state: &State, plan: &Plan, guest: &Guest, now: i64) -> (String, Stri
                 .storage(&plan.storage)
                 .map(|storage| storage.file(&name))
                 .unwrap_or_default();
-            return (file, volid);
+            return (file, volid, at);
         }
         at += 1;
     }
@@ -297,29 +322,6 @@ fn volume(state: &State, plan: &Plan, guest: &Guest, volid: &str, now: i64) -> V
         ),
         ..Volume::default()
     }
-}
-
-/// Removes the backups of a guest beyond those that are kept; protected ones stay.
-fn prune(state: &mut State, plan: &Plan, kind: GuestKind, vmid: u32) -> Vec<String> {
-    let Some(keep) = plan.keep_last else {
-        return Vec::new();
-    };
-    let stem = format!("{}:backup/vzdump-{}-{vmid}-", plan.storage, kind_name(kind));
-    let mut mine: Vec<(i64, String)> = state
-        .volumes
-        .iter()
-        .filter(|volume| volume.volid.starts_with(&stem) && !volume.protected)
-        .map(|volume| (volume.ctime, volume.volid.clone()))
-        .collect();
-    mine.sort();
-    let gone: Vec<String> = mine
-        .iter()
-        .rev()
-        .skip(keep)
-        .map(|(_, volid)| volid.clone())
-        .collect();
-    state.volumes.retain(|volume| !gone.contains(&volume.volid));
-    gone
 }
 
 fn extract(call: &Call, state: &mut State) -> Outcome {
