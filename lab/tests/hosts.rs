@@ -335,7 +335,7 @@ async fn units_and_packages_are_records() {
         .await,
         "active\nenabled\n"
     );
-    lab.good("dns1", "systemctl disable --now nginx").await;
+    lab.good("dns1", "systemctl disable --now -- nginx").await;
     assert_eq!(
         lab.run("dns1", "systemctl is-active nginx").await.1,
         "inactive\n"
@@ -415,8 +415,12 @@ async fn guests_are_up_and_down_with_the_api() {
         (code, err.as_str()),
         (255, "container '101' not running!\n")
     );
+    // A further disk has its place in the container when that starts.
+    lab.good("pve1", "pct set 101 --mp0 tank:1,mp=/srv/data/deep")
+        .await;
     lab.good("pve1", "pct start 101").await;
-    lab.good("dns1", "echo one > /root/state").await;
+    lab.good("dns1", "test -d /srv/data/deep && echo one > /root/state")
+        .await;
     lab.good("pve1", "pct snapshot 101 before").await;
     lab.good("dns1", "echo two > /root/state").await;
     lab.good("pve1", "pct rollback 101 before && pct start 101")

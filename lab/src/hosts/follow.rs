@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::machine::{Machine, environment};
+use super::mounts;
 use super::{Inner, Role, Spec};
 use crate::command::{End, Process};
 use crate::fixture::GuestKind;
@@ -78,9 +79,9 @@ impl Hooks for Follow {
     fn started(&self, vmid: u32) -> HookFuture<'_, ()> {
         let machine = self.guest(vmid);
         Box::pin(async move {
-            if let Some(machine) = machine
-                && let Err(error) = machine.start().await
-            {
+            let Some(machine) = machine else { return };
+            mounts::make(&machine).await;
+            if let Err(error) = machine.start().await {
                 tracing::warn!(%error, vmid, "a lab's guest does not come up");
             }
         })
@@ -99,6 +100,7 @@ impl Hooks for Follow {
         let machine = self.guest(vmid);
         Box::pin(async move {
             if let Some(machine) = machine {
+                mounts::make(&machine).await;
                 machine.restart().await;
             }
         })

@@ -12,6 +12,7 @@ mod files;
 mod follow;
 mod guests;
 mod machine;
+mod mounts;
 mod node;
 pub mod program;
 mod records;

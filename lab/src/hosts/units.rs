@@ -146,6 +146,7 @@ impl Machine {
                 _ if arg.starts_with("-p") => options
                     .properties
                     .extend(arg[2..].split(',').map(str::to_owned)),
+                "--" => words.extend(rest.by_ref().map(String::as_str)),
                 _ if arg.starts_with('-') => return unserved(self, &format!("systemctl {arg}")),
                 word => words.push(word),
             }
