@@ -121,6 +121,7 @@ pub(super) async fn open(book: &Book, folder: &Path) -> Result<World, Failure> {
             .as_ref()
             .map(|machines| SshSettings {
                 config: Some(machines.ssh_config()),
+                ports_of_config: true,
                 ..SshSettings::default()
             })
             .map_err(Clone::clone),

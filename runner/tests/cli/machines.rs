@@ -12,7 +12,7 @@ guests:
   k3s1: {kind: vm, vmid: 201, node: pve1, exec: agent, address: 192.168.4.201}
   off: {kind: lxc, vmid: 102, node: pve1, facts: {lab: {state: stopped}}}
 hosts:
-  nas: {address: 192.168.4.20, user: admin, become: sudo}
+  nas: {address: 192.168.4.20, user: admin, port: 2222, become: sudo}
 ";
 
 #[test]
