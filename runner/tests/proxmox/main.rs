@@ -1,11 +1,14 @@
 //! The client against the lab's server: neither knows the other, both were written from what a real server does.
 
+mod cluster_wide;
+mod guests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use runbook_lab::fixture::Fixture;
 use runbook_lab::pve::faults::When;
-use runbook_lab::pve::{Cluster, Fault, Options, Server};
+use runbook_lab::pve::{Cluster, Fault, Hooks, NoHooks, Options, Server};
 use runbook_proxmox::access::{self, Need};
 use runbook_proxmox::cluster::{self, Place};
 use runbook_proxmox::guest::{self, Created, Guest, Kind};
@@ -13,7 +16,10 @@ use runbook_proxmox::task::{self, TaskEnd};
 use runbook_proxmox::{Auth, Client, Endpoint, Error, Request, Times, Trust, same_option, storage};
 
 const STATE: &str = r#"{
-    "nodes": [{"name": "pve1", "ip": "127.0.0.1"}],
+    "nodes": [{"name": "pve1", "ip": "127.0.0.1", "devices": [
+        {"pci": "0000:01:00.0", "vendor": "0x10de", "device": "0x1b80", "class": "0x030000", "iommu-group": 14}]}],
+    "mappings": [{"id": "gpu0", "map": ["node=pve1,path=0000:01:00.0,id=10de:1b80"]}],
+    "appliances": ["debian-13-standard_13.1-2_amd64.tar.zst"],
     "storages": [
         {"id": "local", "type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,rootdir,images,snippets"},
         {"id": "snap", "type": "fakesnap", "path": "/var/lib/snap", "content": "rootdir,images"}],
@@ -36,8 +42,12 @@ struct Lab {
 
 impl Lab {
     async fn start() -> Self {
+        Self::with(Box::new(NoHooks)).await
+    }
+
+    async fn with(hooks: Box<dyn Hooks>) -> Self {
         let fixture = Fixture::parse(STATE).expect("a fixture");
-        let cluster = Cluster::new(&fixture);
+        let cluster = Cluster::with_hooks(&fixture, hooks);
         let mut options = Options::local().expect("an identity");
         options.unauthorized_delay = Duration::ZERO;
         let server = Server::start(Arc::clone(&cluster), options).await;
