@@ -231,6 +231,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_ticket_is_renewed_before_half_of_its_two_hours() {
+        let times = Times::default();
+        assert!(times.renew_after < Duration::from_secs(3600));
+        // The server's own proxy answers for itself first.
+        assert!(times.request > Duration::from_secs(30));
+    }
+
+    #[test]
     fn pauses_differ_and_stay_between_half_and_the_whole() {
         let whole = Duration::from_millis(100);
         let pauses: std::collections::HashSet<_> = (0..50).map(|_| jitter(whole)).collect();

@@ -65,6 +65,16 @@ pub enum Error {
         "the server gave up waiting for its own node ({0}); what was asked for may have been done"
     )]
     ProxyTimeout(String),
+    /// 597, 598, 599: the proxy failed otherwise; 599 is mostly no use to ask again. The work may have been done all the same.
+    #[error(
+        "the server's proxy failed ({status} {message}); what was asked for may have been done"
+    )]
+    ProxyFailed {
+        /// The status.
+        status: u16,
+        /// What the server says.
+        message: String,
+    },
     /// The certificate is trusted by nothing that was given.
     #[error(
         "the certificate of `{url}` is not trusted ({reason}); its SHA-256 fingerprint is {fingerprint}"
@@ -141,7 +151,10 @@ impl Error {
             Self::Forbidden { .. } | Self::Parameters { .. } | Self::NotImplemented(_) => {
                 ErrorKind::Refused
             }
-            Self::ProxyTimeout(_) | Self::Lost(_) | Self::Timeout { .. } => ErrorKind::Unknown,
+            Self::ProxyTimeout(_)
+            | Self::ProxyFailed { .. }
+            | Self::Lost(_)
+            | Self::Timeout { .. } => ErrorKind::Unknown,
             Self::Refused { .. } | Self::Answer(_) | Self::Task(_) | Self::Deadline { .. } => {
                 ErrorKind::Failed
             }
@@ -164,7 +177,10 @@ impl Error {
                 format!("grant {} on {path}", privileges.join(" or "))
             }
             Self::NodeDown(_) => "the node is off, or its name is misspelt".to_owned(),
-            Self::ProxyTimeout(_) | Self::Lost(_) | Self::Timeout { .. } => {
+            Self::ProxyTimeout(_)
+            | Self::ProxyFailed { .. }
+            | Self::Lost(_)
+            | Self::Timeout { .. } => {
                 "look at the state before asking again".to_owned()
             }
             _ => return None,
@@ -277,7 +293,7 @@ impl Error {
             | Self::Lost(text)
             | Self::Answer(text)
             | Self::Task(text) => change(text),
-            Self::Forbidden { message, .. } => change(message),
+            Self::Forbidden { message, .. } | Self::ProxyFailed { message, .. } => change(message),
             Self::Parameters { message, errors }
             | Self::Refused {
                 message, errors, ..
@@ -302,7 +318,17 @@ impl Error {
 
     /// Whether an idempotent request is worth another try.
     pub(crate) fn is_passing(&self) -> bool {
-        self.is_undone() || matches!(self, Self::ProxyTimeout(_) | Self::Lost(_))
+        // 599 is what asking again does not mend, such as a broken URL.
+        self.is_undone()
+            || matches!(
+                self,
+                Self::ProxyTimeout(_)
+                    | Self::Lost(_)
+                    | Self::ProxyFailed {
+                        status: 597 | 598,
+                        ..
+                    }
+            )
     }
 
     /// From a status, its reason phrase and its body.
@@ -343,8 +369,7 @@ impl Error {
             )),
             595 => Self::NodeDown(message),
             596 => Self::ProxyTimeout(message),
-            // Other failures of its proxy: the same in effect.
-            597..=599 => Self::ProxyTimeout(format!("{status} {message}")),
+            597..=599 => Self::ProxyFailed { status, message },
             // Odd, but so: a resize of an unknown disk is a 500 with errors by parameter.
             500 if !errors.is_empty() => Self::Parameters { message, errors },
             _ => Self::Refused {
@@ -397,6 +422,41 @@ mod tests {
             "CT 130 not running"
         );
         assert!(of(500, "CT 130 not running", "").is_not_running());
+    }
+
+    #[test]
+    fn every_status_is_an_error_of_its_own() {
+        let kinds = |status| {
+            let error = of(status, "why", "");
+            (error.kind(), error.is_undone(), error.is_passing(), error)
+        };
+        use ErrorKind::{Failed, Refused, Unavailable, Unknown};
+        for (status, kind, undone, passing) in [
+            (400, Refused, false, false),
+            (401, Unavailable, false, false),
+            (403, Refused, false, false),
+            (500, Failed, false, false),
+            (501, Refused, false, false),
+            (506, Failed, false, false),
+            (595, Unavailable, true, true),
+            (596, Unknown, false, true),
+            (597, Unknown, false, true),
+            (599, Unknown, false, false),
+        ] {
+            let (is, was_undone, may_pass, error) = kinds(status);
+            assert_eq!(
+                (is, was_undone, may_pass),
+                (kind, undone, passing),
+                "{status}: {error:?}"
+            );
+        }
+        let mut variants: Vec<_> = [400, 401, 403, 500, 501, 595, 596, 599]
+            .into_iter()
+            .map(|status| std::mem::discriminant(&kinds(status).3))
+            .collect();
+        let count = variants.len();
+        variants.dedup();
+        assert_eq!(variants.len(), count);
     }
 
     #[test]

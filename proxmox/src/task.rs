@@ -122,7 +122,7 @@ pub async fn wait(
     let mut known = true;
     let mut last = String::new();
     loop {
-        let pause = (started.elapsed() / LOOK_PART).clamp(LOOK_FIRST, LOOK_LAST);
+        let pause = pause(started.elapsed());
         let left = limit.saturating_sub(started.elapsed());
         tokio::time::sleep(pause.min(left)).await;
         let left = limit.saturating_sub(started.elapsed());
@@ -162,6 +162,11 @@ pub async fn wait(
             Ok(Err(error)) => return Err(error),
         }
     }
+}
+
+/// How long after a look the next one comes, after waiting so long: the end is seen at most so late.
+fn pause(waited: Duration) -> Duration {
+    (waited / LOOK_PART).clamp(LOOK_FIRST, LOOK_LAST)
 }
 
 fn may_pass(error: &Error) -> bool {
@@ -281,6 +286,21 @@ pub async fn find(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_look_is_soon_and_the_end_is_seen_at_most_a_tenth_late() {
+        let (mut waited, mut looks) = (Duration::ZERO, 0);
+        assert!(pause(waited) <= Duration::from_millis(50));
+        while waited < Duration::from_secs(3600) {
+            let next = pause(waited);
+            assert!(next >= LOOK_FIRST && next <= LOOK_LAST, "{waited:?}");
+            assert!(next <= (waited / 10).max(LOOK_FIRST), "{waited:?}");
+            waited += next;
+            looks += 1;
+        }
+        // An hour is not asked through at the pace of the first second.
+        assert!(looks < 2600, "{looks}");
+    }
 
     #[test]
     fn warnings_are_success_and_whatever_else_is_not() {

@@ -285,6 +285,41 @@ async fn a_creation_whose_answer_was_lost_is_found_and_not_made_twice() {
 }
 
 #[tokio::test]
+async fn a_task_is_found_again_by_its_guest_type_and_time() {
+    // After a restart of who waited, only these are known.
+    const TASKS: &str = r#"[
+        {"upid":"UPID:pve2:00000003:12345678:66F0A1B0:vzcreate:130:root@pam!book:"},
+        {"upid":"UPID:pve2:00001A2B:12345678:66F0A1B2:vzcreate:130:root@pam!book:"},
+        {"upid":"UPID:pve2:00000001:12345678:00000001:vzcreate:130:root@pam!book:"},
+        {"upid":"garbage"}]"#;
+    let server = Server::start(|_, asked| match asked.path.ends_with("/tasks") {
+        true => data(TASKS),
+        false if is_status(asked) => stopped("OK"),
+        false => log(&["one", "TASK OK"], asked),
+    })
+    .await;
+    let client = server.client();
+    let since = upid().start - 5;
+    let found = task::find(&client, "pve2", 130, "vzcreate", since).await;
+    let found = found.expect("reads").expect("is found");
+    assert_eq!(found, upid());
+    assert_eq!(
+        server.asked()[0].query,
+        "source=all&vmid=130&typefilter=vzcreate"
+    );
+    let later = task::find(&client, "pve2", 130, "vzcreate", upid().start + 1).await;
+    assert_eq!(later, Ok(None));
+    // Its name as a text is enough to wait on, with its log from the beginning.
+    let again: Upid = found.as_str().parse().expect("a task");
+    let finished = task::wait(&client, &again, LIMIT, |_| {}).await;
+    let finished = finished.expect("ends");
+    assert_eq!(
+        (finished.end, finished.log),
+        (TaskEnd::Ok, vec!["one".to_owned()])
+    );
+}
+
+#[tokio::test]
 async fn a_creation_of_which_nothing_is_found_is_an_error_and_not_made_again() {
     let server = losing(|| Act::Reset, "[]").await;
     let new = Guest::new(Kind::Lxc, "pve2", 130);

@@ -166,7 +166,7 @@ async fn a_read_survives_a_reset_and_a_proxy_that_gave_up() {
     let server = Server::start(|number, _| match number {
         0 => Act::Reset,
         1 => answer(596, "Connection timed out", ""),
-        2 => answer(599, "Too many redirections", ""),
+        2 => answer(597, "Broken pipe", ""),
         _ => data("\"100\""),
     })
     .await;
@@ -174,6 +174,54 @@ async fn a_read_survives_a_reset_and_a_proxy_that_gave_up() {
         server.client().call(&Request::get("/cluster/nextid")).await,
         Ok("100".into())
     );
+}
+
+#[tokio::test]
+async fn a_setting_is_sent_again_after_each_fault_of_the_way_and_a_start_only_when_nothing_was_done()
+ {
+    let faults: [fn() -> Act; 5] = [
+        || Act::Reset,
+        || answer(596, "Connection timed out", ""),
+        || answer(595, "No route to host", ""),
+        || refused("can't lock file '/var/lock/qemu-server/lock-200.conf' - got timeout"),
+        || refused("cfs-lock 'storage-nas' error: got lock request timeout"),
+    ];
+    let guest = Guest::new(Kind::Qemu, "pve1", 200);
+    let setting = guest.set([("cores", "2")], &[], None);
+    for (number, fault) in faults.into_iter().enumerate() {
+        let server = Server::start(move |number, _| match number {
+            0 => fault(),
+            _ => data("null"),
+        })
+        .await;
+        server.client().call(&setting).await.expect("sets");
+        assert_eq!(server.asked().len(), 2);
+        let server = Server::start(move |number, _| match number {
+            0 => fault(),
+            _ => data("null"),
+        })
+        .await;
+        let started = server.client().call(&guest.start()).await;
+        // After a reset or a proxy that gave up it may run already: the state has to be read.
+        let undone = number >= 2;
+        assert_eq!(
+            (started.is_ok(), server.asked().len()),
+            (undone, 1 + usize::from(undone))
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_asking_again_does_not_mend_is_asked_once() {
+    for status in [400, 403, 500, 501, 599] {
+        let server = Server::start(move |_, _| answer(status, "why", "")).await;
+        server
+            .client()
+            .call(&Request::get("/version"))
+            .await
+            .expect_err("refused");
+        assert_eq!(server.asked().len(), 1, "{status}");
+    }
 }
 
 #[tokio::test]
