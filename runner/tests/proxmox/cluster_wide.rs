@@ -1,10 +1,14 @@
 //! What the client reads and changes beside guests, on the lab: storages, downloads, pools, backups, high availability.
 
-use runbook_proxmox::{backup, ha};
+use std::time::Duration;
+
+use runbook_proxmox::guest::{Guest, Kind};
+use runbook_proxmox::task::{self, TaskEnd};
+use runbook_proxmox::{Client, Error, Request, backup, cluster, ha, storage};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::*;
+use crate::{LIMIT, Lab, container, ended};
 
 const APPLIANCE: &str = "debian-13-standard_13.1-2_amd64.tar.zst";
 const IMAGE: &[u8] = b"an image";

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
-use runbook_lab::pve::{AgentResult, HookFuture, Hooks};
-use runbook_proxmox::agent;
-use runbook_proxmox::guest::Status;
+use runbook_lab::pve::faults::When;
+use runbook_lab::pve::{AgentResult, Fault, HookFuture, Hooks};
+use runbook_proxmox::guest::{Guest, Kind, Status};
+use runbook_proxmox::task::{self, TaskEnd};
+use runbook_proxmox::{Auth, Client, Request, agent, cluster};
 
-use crate::*;
+use crate::{LIMIT, Lab, container, ended};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGk0bXGDMnFC3xHMkQAj6PW+7kYkVVH8fZq5cUe9pWzN a@b";
