@@ -5,6 +5,7 @@ pub mod dns;
 pub mod fixture;
 pub mod homelab;
 pub mod hosts;
+pub mod identity;
 pub mod isolate;
 pub mod pve;
 pub mod ssh;

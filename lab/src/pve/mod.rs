@@ -32,5 +32,5 @@ pub use faults::{Fault, Faults};
 pub use hooks::{AgentResult, HookFuture, Hooks, Interface, NoHooks};
 pub use locks::LOCK_WAIT;
 pub use params::Params;
-pub use server::{Identity, Options, Server};
+pub use server::{Options, Server};
 pub use task::{TASK_LOG_LINES_MAX, TASKS_MAX};

@@ -3,7 +3,6 @@
 //! It turns requests into calls and answers into responses; what a call does is not its business. The proxy's limit on
 //! privileged calls is here too: after it the client gets 596 and the work goes on.
 
-mod identity;
 mod request;
 mod respond;
 
@@ -23,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-pub use identity::Identity;
+use crate::identity::{self, Authority, Identity};
 
 use super::answer::Answer;
 use super::cluster::Cluster;
@@ -34,6 +33,11 @@ use request::Incoming as Parsed;
 pub const UNAUTHORIZED_DELAY: Duration = Duration::from_secs(3);
 /// How long the proxy waits for the privileged daemon or another node.
 pub const PROXY_WAIT: Duration = Duration::from_secs(30);
+/// The authority of a Proxmox VE cluster.
+const AUTHORITY: Authority = Authority {
+    common_name: "Proxmox Virtual Environment",
+    organization: Some("PVE Cluster Manager CA"),
+};
 /// How long a client may take for TLS and its headers.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
 const HEADER_LINES_MAX: usize = 64;
@@ -75,7 +79,8 @@ impl Options {
     /// A free port of the loopback, with an identity of its own.
     pub fn local() -> Result<Self, identity::Error> {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-        let identity = Identity::generate(&["localhost".into(), "127.0.0.1".into(), "::1".into()])?;
+        let names = ["localhost".into(), "127.0.0.1".into(), "::1".into()];
+        let identity = Identity::signed_by(AUTHORITY, &names)?;
         Ok(Self {
             bind,
             identity,

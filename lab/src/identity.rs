@@ -1,4 +1,4 @@
-//! The server's certificate: signed by a certificate authority made for it, as a Proxmox VE cluster does.
+//! The certificate of a simulated server: signed by an authority made for it, as the real ones do at their installation.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,6 +10,13 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
+
+/// What the subject of an authority says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Authority {
+    pub(crate) common_name: &'static str,
+    pub(crate) organization: Option<&'static str>,
+}
 
 /// A certificate with its key and authority.
 #[derive(Clone, Debug)]
@@ -33,14 +40,16 @@ pub enum Error {
 
 impl Identity {
     /// A fresh authority and a certificate for these names and addresses.
-    pub fn generate(names: &[String]) -> Result<Self, Error> {
+    pub(crate) fn signed_by(authority: Authority, names: &[String]) -> Result<Self, Error> {
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         ca.distinguished_name
-            .push(DnType::CommonName, "Proxmox Virtual Environment");
-        ca.distinguished_name
-            .push(DnType::OrganizationName, "PVE Cluster Manager CA");
+            .push(DnType::CommonName, authority.common_name);
+        if let Some(organization) = authority.organization {
+            ca.distinguished_name
+                .push(DnType::OrganizationName, organization);
+        }
         let ca_key = KeyPair::generate()?;
         let ca_cert = ca.self_signed(&ca_key)?;
         let issuer = Issuer::new(ca, ca_key);
@@ -51,7 +60,7 @@ impl Identity {
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.distinguished_name.push(
             DnType::CommonName,
-            names.first().cloned().unwrap_or_else(|| "pve1".into()),
+            names.first().cloned().unwrap_or_default(),
         );
         for name in names {
             let entry = match name.parse::<IpAddr>() {
@@ -85,7 +94,7 @@ impl Identity {
         &self.ca_pem
     }
 
-    pub(super) fn config(&self) -> Result<Arc<ServerConfig>, Error> {
+    pub(crate) fn config(&self) -> Result<Arc<ServerConfig>, Error> {
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.clone()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // Without ALPN, as the real one: it would refuse who offers HTTP/1.0 alone.
