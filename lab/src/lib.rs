@@ -7,6 +7,7 @@ pub mod homelab;
 pub mod hosts;
 pub mod identity;
 pub mod isolate;
+pub mod kube;
 pub mod pve;
 pub mod ssh;
 pub mod stand_in;

@@ -529,3 +529,85 @@ async fn what_left_its_session_goes_on_and_a_lost_client_ends_its_own() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_of_pods_run_beside_the_machines() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let server = runbook_lab::kube::Server::with_programs(Default::default(), lab.hosts.programs())
+        .await
+        .expect("the API starts");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = reqwest::Certificate::from_pem(server.ca().as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([ca])
+        .no_proxy()
+        .timeout(DEADLINE)
+        .build()
+        .unwrap();
+    let jobs = format!("{}/apis/batch/v1/namespaces/default/jobs", server.url());
+    let ask = |request: reqwest::RequestBuilder| {
+        let request = request.bearer_auth(server.token());
+        async move {
+            request
+                .send()
+                .await
+                .unwrap()
+                .json::<serde_json::Value>()
+                .await
+                .unwrap()
+        }
+    };
+    for (name, command) in [
+        (
+            "good",
+            json!([
+                "sh",
+                "-c",
+                "cat /etc/hostname; echo $WORD > /root/f; cat /root/f"
+            ]),
+        ),
+        ("none", json!(["sgdisk"])),
+    ] {
+        let job = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+            "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+                {"name": "main", "image": "x", "command": command, "env": [{"name": "WORD", "value": "hello"}]},
+            ]}}},
+        });
+        ask(client.post(&jobs).json(&job)).await;
+    }
+    let start = Instant::now();
+    loop {
+        let good = ask(client.get(format!("{jobs}/good"))).await;
+        let pods =
+            ask(client.get(format!("{}/api/v1/namespaces/default/pods", server.url()))).await;
+        let pods = pods["items"].as_array().unwrap();
+        let of = |job: &str| {
+            pods.iter()
+                .find(|pod| pod["metadata"]["labels"]["job-name"] == job)
+        };
+        let waits = of("none").map(|pod| {
+            pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"].clone()
+        });
+        if good["status"]["succeeded"] == 1 && waits == Some("the lab has no `sgdisk`".into()) {
+            let pod = of("good").unwrap()["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .to_owned();
+            let log = client
+                .get(format!(
+                    "{}/api/v1/namespaces/default/pods/{pod}/log",
+                    server.url()
+                ))
+                .bearer_auth(server.token());
+            let log = log.send().await.unwrap().text().await.unwrap();
+            assert_eq!(log, format!("{pod}\nhello\n"));
+            break;
+        }
+        assert!(start.elapsed() < DEADLINE, "{good} {pods:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.shutdown().await;
+}

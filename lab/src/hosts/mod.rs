@@ -14,6 +14,7 @@ mod guests;
 mod machine;
 mod mounts;
 mod node;
+mod pods;
 pub mod program;
 mod records;
 mod storage;

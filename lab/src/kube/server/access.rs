@@ -1,0 +1,257 @@
+//! Who asks, and whether they may: bearer tokens with static rights, service accounts with their roles; the API's words for
+//! a refusal.
+
+use http::request::Parts;
+use serde_json::Value;
+
+use super::Shared;
+use super::request::Place;
+use crate::kube::object;
+use crate::kube::resource::qualified;
+use crate::kube::settings::TokenRule;
+use crate::kube::state::State;
+use crate::kube::status::{Refusal, Result};
+
+/// The caller.
+#[derive(Clone, Debug)]
+pub(crate) enum User {
+    Admin,
+    Known(TokenRule),
+    /// A service account, by a token that this server gave it: namespace and name.
+    Account(String, String),
+    Anonymous,
+}
+
+impl User {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            User::Admin => "admin".into(),
+            User::Known(rule) => rule.user.clone(),
+            User::Account(namespace, name) => format!("system:serviceaccount:{namespace}:{name}"),
+            User::Anonymous => "system:anonymous".into(),
+        }
+    }
+
+    pub(crate) fn groups(&self) -> Vec<String> {
+        let list: &[&str] = match self {
+            User::Admin => &["system:masters", "system:authenticated"],
+            User::Known(_) => &["system:authenticated"],
+            User::Account(namespace, _) => {
+                let own = format!("system:serviceaccounts:{namespace}");
+                return vec![
+                    "system:serviceaccounts".into(),
+                    own,
+                    "system:authenticated".into(),
+                ];
+            }
+            User::Anonymous => &["system:unauthenticated"],
+        };
+        list.iter().map(|one| (*one).to_owned()).collect()
+    }
+
+    /// `resource` is `pods`, `deployments.apps`, `pods/log` or `deployments.apps/scale`.
+    pub(crate) fn may(
+        &self,
+        state: &State,
+        verb: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> bool {
+        match self {
+            User::Admin => true,
+            User::Anonymous => false,
+            User::Known(rule) => {
+                let matches = |rules: &[crate::kube::settings::Rule]| {
+                    rules
+                        .iter()
+                        .any(|one| one.matches(verb, resource, namespace))
+                };
+                matches(&rule.allow) && !matches(&rule.deny)
+            }
+            User::Account(..) => self
+                .rules(state, namespace)
+                .iter()
+                .any(|rule| allows(rule, verb, resource, name)),
+        }
+    }
+
+    /// The rules that bindings give this user in a namespace.
+    fn rules(&self, state: &State, namespace: &str) -> Vec<Value> {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let mut out = Vec::new();
+        for (table, place) in [("rolebindings", namespace), ("clusterrolebindings", "")] {
+            if table == "rolebindings" && namespace.is_empty() {
+                continue;
+            }
+            for (_, binding) in state.store.list(&qualified(GROUP, table), place) {
+                if !object::items(&binding.value, &["subjects"])
+                    .iter()
+                    .any(|subject| self.is(subject))
+                {
+                    continue;
+                }
+                let role = &binding.value["roleRef"];
+                let (table, place) = match role["kind"].as_str() {
+                    Some("Role") => ("roles", namespace),
+                    _ => ("clusterroles", ""),
+                };
+                let name = role["name"].as_str().unwrap_or_default();
+                if let Some(role) = state.store.get(&qualified(GROUP, table), place, name) {
+                    out.extend(object::items(&role.value, &["rules"]).iter().cloned());
+                }
+            }
+        }
+        out
+    }
+
+    fn is(&self, subject: &Value) -> bool {
+        let name = subject["name"].as_str().unwrap_or_default();
+        match (subject["kind"].as_str(), self) {
+            (Some("ServiceAccount"), User::Account(namespace, own)) => {
+                own == name && subject["namespace"] == namespace.as_str()
+            }
+            (Some("User"), _) => self.name() == name,
+            (Some("Group"), _) => self.groups().iter().any(|group| group == name),
+            _ => false,
+        }
+    }
+
+    /// The first rule of a new role that gives what this user does not have.
+    pub(crate) fn lacks(&self, state: &State, namespace: &str, rules: &[Value]) -> bool {
+        if !matches!(self, User::Account(..)) {
+            return false;
+        }
+        let list = |rule: &Value, key: &str| -> Vec<String> {
+            object::items(rule, &[key])
+                .iter()
+                .filter_map(|one| one.as_str().map(str::to_owned))
+                .collect()
+        };
+        rules.iter().any(|rule| {
+            list(rule, "apiGroups").iter().any(|group| {
+                list(rule, "resources").iter().any(|resource| {
+                    let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
+                    let mut name = qualified(group, plural);
+                    if !sub.is_empty() {
+                        name = format!("{name}/{sub}");
+                    }
+                    list(rule, "verbs")
+                        .iter()
+                        .any(|verb| !self.may(state, verb, &name, namespace, ""))
+                })
+            })
+        })
+    }
+}
+
+/// Whether a rule of a role allows a verb on a resource.
+fn allows(rule: &Value, verb: &str, resource: &str, name: &str) -> bool {
+    let (whole, sub) = resource.split_once('/').unwrap_or((resource, ""));
+    let (plural, group) = whole.split_once('.').unwrap_or((whole, ""));
+    let wanted = if sub.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}/{sub}")
+    };
+    let has = |key: &str, wanted: &str| {
+        object::items(rule, &[key])
+            .iter()
+            .any(|one| *one == "*" || *one == wanted)
+    };
+    let names = object::items(rule, &["resourceNames"]);
+    has("verbs", verb)
+        && has("apiGroups", group)
+        && has("resources", &wanted)
+        && (names.is_empty() || names.iter().any(|one| *one == name))
+}
+
+pub(crate) fn authenticate(shared: &Shared, parts: &Parts) -> Result<User> {
+    let Some(header) = parts.headers.get(http::header::AUTHORIZATION) else {
+        return Ok(User::Anonymous);
+    };
+    let token = header.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let unauthorized = || Refusal::new(401, "Unauthorized", "Unauthorized");
+    match token {
+        Some(token) if token == &*shared.token => Ok(User::Admin),
+        Some(token) => shared
+            .cluster
+            .settings
+            .tokens
+            .iter()
+            .find(|one| one.token == token && !one.expired && !token.is_empty())
+            .map(|one| User::Known(one.clone()))
+            .or_else(|| account(shared, token))
+            .ok_or_else(unauthorized),
+        None => Err(unauthorized()),
+    }
+}
+
+/// The service account of a token, while both are valid.
+fn account(shared: &Shared, token: &str) -> Option<User> {
+    let state = shared.cluster.lock();
+    let (uid, end) = state.tokens.get(token)?;
+    let account = state
+        .store
+        .by_uid(uid)
+        .filter(|_| *end > jiff::Timestamp::now())?;
+    let (namespace, name) = (
+        object::namespace(&account.value),
+        object::name(&account.value),
+    );
+    Some(User::Account(namespace.to_owned(), name.to_owned()))
+}
+
+pub(crate) fn authorize(state: &State, user: &User, verb: &str, place: &Place) -> Result<()> {
+    let resource = &place.resource;
+    let with_sub = |plural: &str| match place.sub.as_str() {
+        "" => plural.to_owned(),
+        sub => format!("{plural}/{sub}"),
+    };
+    // Whoever is known may ask about themselves.
+    if resource.plural.starts_with("selfsubject") && !matches!(user, User::Anonymous) {
+        return Ok(());
+    }
+    let asked = with_sub(&resource.qualified());
+    if user.may(state, verb, &asked, &place.namespace, &place.name) {
+        return Ok(());
+    }
+    let scope = if place.namespace.is_empty() {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace \"{}\"", place.namespace)
+    };
+    let detail = format!(
+        "User \"{}\" cannot {verb} resource \"{}\" in API group \"{}\" {scope}",
+        user.name(),
+        with_sub(&resource.plural),
+        resource.group
+    );
+    Err(Refusal::forbidden(
+        &qualified(&resource.group, &resource.plural),
+        &place.name,
+        &detail,
+    ))
+}
+
+/// A path that is no resource.
+pub(crate) fn authorize_path(user: &User, verb: &str, path: &str) -> Result<()> {
+    let open = path == "/version"
+        || path.starts_with("/healthz")
+        || path.starts_with("/livez")
+        || path.starts_with("/readyz");
+    match user {
+        User::Anonymous if !open => Err(Refusal::new(
+            403,
+            "Forbidden",
+            format!(
+                "forbidden: User \"{}\" cannot {verb} path \"{path}\"",
+                user.name()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,203 @@
+//! A cluster: its store, what is served, and what was set. The server asks it, the controllers change it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::admit::Write;
+use super::controllers::{Marks, Pool};
+use super::faults::Faults;
+use super::object::{self, Object};
+use super::programs::{Hook, Order};
+use super::resource::{Registry, Resource};
+use super::settings::{Error, Settings};
+use super::status::{Refusal, Result};
+use super::store::{Key, Store};
+
+/// Namespaces that every cluster has.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Reasons that `fail` knows beside those of Flux.
+const FAILURES: [&str; 4] = ["image-pull", "crash-loop", "unschedulable", "quota"];
+
+/// A simulated cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    state: Mutex<State>,
+    /// What goes wrong.
+    pub faults: Faults,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) programs: Hook,
+}
+
+/// Everything behind the lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) pool: Pool,
+    pub(crate) ca_pem: String,
+    /// Output of containers by pod uid and container, with the time of each line.
+    pub(crate) logs: BTreeMap<(String, String), Vec<String>>,
+    /// Commands that wait to be run.
+    pub(crate) orders: Vec<Order>,
+    pub(crate) marks: Marks,
+    /// Tokens of service accounts: the account's uid, and when they end.
+    pub(crate) tokens: BTreeMap<String, (String, jiff::Timestamp)>,
+    /// Objects to look at again although they did not change.
+    pub(crate) nudged: Vec<(Arc<str>, Key)>,
+    /// What each Helm release installed: table, namespace, name.
+    pub(crate) releases: BTreeMap<String, Vec<(String, String, String)>>,
+    /// Whose turn it is among nodes.
+    pub(crate) turn: usize,
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        settings: Settings,
+        ca_pem: &str,
+        programs: Hook,
+    ) -> std::result::Result<Arc<Self>, Error> {
+        if let Some(bad) = settings.fail.iter().find(|one| {
+            !FAILURES.contains(&one.reason.as_str()) && !super::flux::is_kind(&one.kind)
+        }) {
+            return Err(Error::Failure(bad.reason.clone()));
+        }
+        let settings = Arc::new(settings);
+        let mut state = State {
+            store: Store::new(settings.watch_history),
+            registry: Registry::builtin(),
+            pool: Pool::new(settings.load_balancers.as_deref())?,
+            settings: settings.clone(),
+            ca_pem: ca_pem.to_owned(),
+            logs: BTreeMap::new(),
+            orders: Vec::new(),
+            marks: Marks::default(),
+            tokens: BTreeMap::new(),
+            nudged: Vec::new(),
+            releases: BTreeMap::new(),
+            turn: 0,
+        };
+        state.seed()?;
+        Ok(Arc::new(Self {
+            state: Mutex::new(state),
+            faults: Faults::default(),
+            settings,
+            programs,
+        }))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the history of watches and pages, as a compaction does.
+    pub fn compact(&self) {
+        self.lock().store.compact();
+    }
+
+    /// The resource version of the last change.
+    pub fn resource_version(&self) -> u64 {
+        self.lock().store.version()
+    }
+}
+
+impl State {
+    pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Result<Arc<Resource>> {
+        self.registry.of_kind(api_version, kind).ok_or_else(|| {
+            Refusal::new(
+                404,
+                "NotFound",
+                format!("no matches for kind \"{kind}\" in version \"{api_version}\""),
+            )
+        })
+    }
+
+    /// The object of a table by name.
+    pub(crate) fn get(&self, table: &str, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.store.get(table, namespace, name).cloned()
+    }
+
+    fn seed(&mut self) -> std::result::Result<(), Error> {
+        for name in NAMESPACES {
+            self.put_first(
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+            )?;
+        }
+        for (index, name) in self.settings.clone().nodes.iter().enumerate() {
+            self.put_first(&super::controllers::node(index, name))?;
+        }
+        self.put_first(&json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+            "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443, "targetPort": 6443}]},
+        }))?;
+        self.put_first(&json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+            "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "lab.local/volumes",
+        }))?;
+        if self.settings.flux.is_some() {
+            for crd in super::flux::definitions() {
+                self.put_first(&crd)?;
+            }
+        }
+        for object in
+            self.settings.clone().objects.iter().filter(|one| {
+                one["kind"] == "Namespace" || one["kind"] == "CustomResourceDefinition"
+            })
+        {
+            self.put_first(object)?;
+        }
+        for object in &self.settings.clone().objects {
+            if !matches!(
+                object["kind"].as_str(),
+                Some("Namespace" | "CustomResourceDefinition")
+            ) {
+                self.put_first(object)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An object that was there before anyone asked, with its status.
+    fn put_first(&mut self, object: &Value) -> std::result::Result<(), Error> {
+        let refused = |refusal: Refusal| Error::Object {
+            kind: object["kind"].as_str().unwrap_or_default().to_owned(),
+            name: object::name(object).to_owned(),
+            message: refusal.message,
+        };
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let resource = self.kind(api_version, kind).map_err(refused)?;
+        let mut namespace = object::namespace(object).to_owned();
+        if resource.namespaced && namespace.is_empty() {
+            namespace = "default".into();
+        }
+        if resource.namespaced && self.get("namespaces", "", &namespace).is_none() {
+            self.put_first(
+                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            )?;
+        }
+        let mut write = Write::by("lab");
+        let made = self
+            .create(&resource, &namespace, object.clone(), &mut write)
+            .map_err(refused)?;
+        if kind == "CustomResourceDefinition" {
+            self.establish(object::name(&made.value));
+        }
+        if let Some(status) = object
+            .get("status")
+            .filter(|_| resource.sub("status").is_some())
+        {
+            let mut value = made.value.clone();
+            value["status"] = status.clone();
+            let mut write = Write::by("lab").subresource("status");
+            let name = object::name(&made.value).to_owned();
+            self.update(&resource, &namespace, &name, value, &mut write)
+                .map_err(refused)?;
+        }
+        Ok(())
+    }
+}
