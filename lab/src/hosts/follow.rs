@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, PoisonError, Weak};
 
-use super::machine::{Machine, environment};
+use super::commands::environment;
+use super::machine::Machine;
 use super::mounts;
 use super::{Inner, Role, Spec};
 use crate::command::{End, Process};

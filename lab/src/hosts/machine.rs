@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,25 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::answer::{Said, fail, unserved};
 use super::boot::Boot;
 use super::calls::calls;
-use super::drive::{drive, number};
+use super::commands::environment;
 use super::files::make_root;
-use super::program::{self, Call};
+use super::program;
 use super::records::Packages;
 use super::units::Units;
 use super::{Inner, Role, Spec};
-use crate::command::{Control, End, Later, Process};
-use crate::isolate::{self, Bind, Exec, HostConfig, Root, User};
+use crate::command::{Later, Process};
+use crate::isolate::{self, Bind, HostConfig, Root, User};
 use crate::ssh::{self, Start};
 
-/// Where programs are looked for.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a machine is down when it restarts.
 const DOWN: Duration = Duration::from_millis(300);
 /// What an answer to `systemctl reboot` needs to get out.
@@ -39,12 +34,12 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) struct Machine {
     pub(super) spec: Spec,
     pub(super) root: Root,
-    facts: PathBuf,
+    pub(super) facts: PathBuf,
     /// Lines of `/etc/hosts`.
     known: String,
     pub(super) lab: Weak<Inner>,
     up: watch::Sender<bool>,
-    running: tokio::sync::Mutex<Option<Up>>,
+    pub(super) running: tokio::sync::Mutex<Option<Up>>,
     records: Mutex<Records>,
 }
 
@@ -55,8 +50,8 @@ pub(super) struct Records {
     pub(super) boot: Boot,
 }
 
-struct Up {
-    host: Arc<isolate::Host>,
+pub(super) struct Up {
+    pub(super) host: Arc<isolate::Host>,
     calls: JoinHandle<()>,
 }
 
@@ -245,104 +240,6 @@ impl Machine {
         })
     }
 
-    /// Runs a command with these streams.
-    pub(super) async fn exec(
-        &self,
-        argv: Vec<OsString>,
-        env: Vec<(OsString, OsString)>,
-        cwd: PathBuf,
-        user: Option<User>,
-        [stdin, stdout, stderr]: [OwnedFd; 3],
-    ) -> Result<(Later<End>, Arc<dyn Control>), String> {
-        let host = self.running.lock().await.as_ref().map(|up| up.host.clone());
-        let Some(host) = host else {
-            return Err(format!("{} is not running", self.spec.name));
-        };
-        let seconds = self.records().boot.since.elapsed().as_secs_f64();
-        // Not replaced but written over: what is shown is bound to this very file.
-        if let Err(error) = fs::write(
-            self.facts.join("uptime"),
-            format!("{seconds:.2} {seconds:.2}\n"),
-        ) {
-            tracing::warn!(%error, "the uptime of a lab's machine stands still");
-        }
-        let exec = Exec {
-            argv,
-            env,
-            cwd,
-            user,
-            stdin,
-            stdout,
-            stderr,
-        };
-        let running = host.exec(exec).await.map_err(|error| error.to_string())?;
-        drop(host);
-        Ok(drive(running))
-    }
-
-    /// `sudo`: another command, as root.
-    pub(super) async fn sudo(&self, args: &[String], call: &Call, streams: Vec<OwnedFd>) -> Said {
-        let mut at = 0;
-        while let Some(arg) = args.get(at) {
-            match arg.as_str() {
-                "-n" | "-E" | "-H" | "--non-interactive" => at += 1,
-                "-u" if args.get(at + 1).is_some_and(|user| user == "root") => at += 2,
-                "--" => {
-                    at += 1;
-                    break;
-                }
-                other if other.starts_with('-') => return unserved(self, &format!("sudo {other}")),
-                _ => break,
-            }
-        }
-        if at >= args.len() {
-            return fail(1, "usage: sudo [-nEH] [-u root] command");
-        }
-        let cwd = PathBuf::from(OsString::from_vec(call.cwd.clone()));
-        self.hand_over(args[at..].to_vec(), cwd, streams).await
-    }
-
-    /// Gives a program's streams to a command of this machine, and its status to the program.
-    pub(super) async fn hand_over(
-        &self,
-        argv: Vec<String>,
-        cwd: PathBuf,
-        streams: Vec<OwnedFd>,
-    ) -> Said {
-        let Ok(streams) = <[OwnedFd; 3]>::try_from(streams) else {
-            return fail(255, "three streams are needed");
-        };
-        let first = argv.first().cloned().unwrap_or_default();
-        let env = environment(Path::new("/root"), "root", &[]);
-        match self
-            .exec(
-                argv.into_iter().map(Into::into).collect(),
-                env,
-                cwd,
-                None,
-                streams,
-            )
-            .await
-        {
-            Ok((ended, control)) => {
-                let ending = Ending(control);
-                let code = match ended.await {
-                    End::Code(code) => u8::try_from(code).unwrap_or(255),
-                    End::Signal(name) => 128_u8.saturating_add(number(&name)),
-                };
-                drop(ending);
-                Said {
-                    code,
-                    ..Said::default()
-                }
-            }
-            Err(error) if error.contains("No such file") => {
-                fail(127, format!("{first}: command not found"))
-            }
-            Err(error) => fail(255, error),
-        }
-    }
-
     /// Goes down and comes up again a moment later, so that who asked for it gets an answer.
     pub(super) fn restart_soon(self: &Arc<Self>) {
         let machine = self.clone();
@@ -350,15 +247,6 @@ impl Machine {
             tokio::time::sleep(LAST_WORDS).await;
             super::node::restart(&machine).await;
         });
-    }
-}
-
-/// Ends a command when nobody waits for it any more.
-struct Ending(Arc<dyn Control>);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }
 
@@ -387,53 +275,4 @@ impl ssh::Machine for Machine {
                 .await
         })
     }
-}
-
-impl Machine {
-    /// Runs a command with pipes.
-    pub(super) async fn process(
-        &self,
-        argv: Vec<OsString>,
-        env: Vec<(OsString, OsString)>,
-        cwd: PathBuf,
-        user: Option<User>,
-    ) -> Result<Process, String> {
-        let failed = |error: io::Error| error.to_string();
-        let pipes = || -> io::Result<_> {
-            let (stdin, (out, err)) = (pipe::pipe()?, (pipe::pipe()?, pipe::pipe()?));
-            let theirs = [
-                stdin.1.into_blocking_fd()?,
-                out.0.into_blocking_fd()?,
-                err.0.into_blocking_fd()?,
-            ];
-            Ok((stdin.0, out.1, err.1, theirs))
-        };
-        let (stdin, stdout, stderr, theirs) = pipes().map_err(failed)?;
-        let user = user.filter(|user| user.uid != 0);
-        let (ended, control) = self.exec(argv, env, cwd, user, theirs).await?;
-        Ok(Process {
-            stdin: Box::new(stdin),
-            stdout: Box::new(stdout),
-            stderr: Box::new(stderr),
-            ended,
-            control,
-        })
-    }
-}
-
-/// The environment of a login.
-pub(super) fn environment(
-    home: &Path,
-    user: &str,
-    more: &[(String, String)],
-) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = vec![
-        ("PATH".into(), PATH.into()),
-        ("HOME".into(), home.into()),
-        ("USER".into(), user.into()),
-        ("LOGNAME".into(), user.into()),
-        ("SHELL".into(), "/bin/bash".into()),
-    ];
-    env.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
-    env
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod boot;
 mod calls;
+mod commands;
 mod devices;
 mod drive;
 mod files;
@@ -18,6 +19,7 @@ mod pods;
 pub mod program;
 mod records;
 mod storage;
+mod systemctl;
 mod units;
 mod within;
 mod zfs;

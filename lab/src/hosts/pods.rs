@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 
 use tokio::net::unix::pipe;
 
+use super::commands::environment;
 use super::drive::drive;
-use super::machine::environment;
 use super::{Hosts, Inner};
 use crate::command::{Later, Process};
 use crate::isolate::{Exec, Fresh, Host, HostConfig, Root};

@@ -109,7 +109,7 @@ pub(super) async fn copy(
     let (Ok(nothing), Ok(sink), Ok(other)) = (null(), null(), null()) else {
         return fail(255, "no descriptor is left");
     };
-    let env = || super::machine::environment("/root".as_ref(), "root", &[]);
+    let env = || super::commands::environment("/root".as_ref(), "root", &[]);
     let put = [
         "sh",
         "-c",
@@ -164,7 +164,7 @@ fn null() -> std::io::Result<OwnedFd> {
 pub(super) async fn read(machine: &Machine, asked: &Call, path: &str) -> Result<String, Said> {
     let cwd = PathBuf::from(OsString::from_vec(asked.cwd.clone()));
     let argv = ["cat", "--", path].map(OsString::from).to_vec();
-    let env = super::machine::environment("/root".as_ref(), "root", &[]);
+    let env = super::commands::environment("/root".as_ref(), "root", &[]);
     let lost = |error: String| fail(255, format!("can't open '{path}' - {error}"));
     let mut process = machine.process(argv, env, cwd, None).await.map_err(lost)?;
     let mut text = String::new();
