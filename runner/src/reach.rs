@@ -2,8 +2,6 @@
 //!
 //! Connects to nothing itself; that is [`crate::remote`]'s. A run has one connection per login and, in the lab, per world.
 
-pub mod proxmox;
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;

@@ -6,6 +6,7 @@ use runbook_proxmox::guest::{Guest, Kind};
 use runbook_proxmox::{Client, Error, ErrorKind, agent, cluster};
 use tokio::sync::Mutex;
 
+use crate::action::script::with_source;
 use crate::remote::{Agent, AgentError, AgentFuture, AgentStatus, GuestFuture, Guests};
 
 /// The guests of a cluster.
@@ -32,13 +33,16 @@ impl Guests for Known {
     fn number(&self, name: String) -> GuestFuture<'_, u32> {
         Box::pin(async move {
             let guests = cluster::guests(&self.client).await;
-            let guests = guests.map_err(|error| error.to_string())?;
+            let guests = guests.map_err(|error| with_source(&error))?;
             let mut named = guests
                 .into_iter()
                 .filter(|listed| listed.name.as_deref() == Some(name.as_str()));
             match (named.next(), named.next()) {
                 (Some(listed), None) => Ok(listed.guest.vmid),
-                (Some(_), Some(_)) => Err(format!("more than one guest is named `{name}`")),
+                (Some(one), Some(other)) => Err(format!(
+                    "{} and {} are named `{name}`",
+                    one.guest.vmid, other.guest.vmid
+                )),
                 (None, _) => Err(format!("no guest is named `{name}`")),
             }
         })
@@ -49,7 +53,7 @@ impl Guests for Known {
             let guest = find(&self.client, vmid).await;
             guest
                 .map(|guest| guest.node)
-                .map_err(|error| error.to_string())
+                .map_err(|error| with_source(&error))
         })
     }
 
@@ -61,7 +65,7 @@ impl Guests for Known {
                 let hardware = config.hardware_address("net0");
                 agent::addresses(&self.client, &guest, hardware.as_deref()).await
             };
-            let addresses = ask.await.map_err(|error| error.to_string())?;
+            let addresses = ask.await.map_err(|error: Error| with_source(&error))?;
             match addresses.first() {
                 Some(address) => Ok(address.address.to_string()),
                 None => Err("it has no address yet".to_owned()),
@@ -111,7 +115,7 @@ fn explain(error: Error) -> AgentError {
                     error,
                     Error::Unauthorized(_) | Error::Untrusted { .. } | Error::Setting(_)
                 ),
-        message: error.to_string(),
+        message: with_source(&error),
     }
 }
 
@@ -120,11 +124,13 @@ impl Agent for AgentOf {
         Box::pin(async move {
             let guest = self.guest().await?;
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-            let input = std::str::from_utf8(input).map_err(|_| AgentError {
-                message: "the agent takes text only".to_owned(),
+            // What the server makes of other letters differs by version.
+            let text = std::str::from_utf8(input).ok().filter(|text| text.is_ascii());
+            let text = text.ok_or_else(|| AgentError {
+                message: "the agent takes plain ASCII only".to_owned(),
                 passing: false,
             })?;
-            let input = (!input.is_empty()).then_some(input);
+            let input = (!text.is_empty()).then_some(text);
             let pid = agent::start(&self.client, &guest, &argv, input).await;
             let pid = pid.map_err(explain)?;
             u64::try_from(pid).map_err(|_| AgentError {
