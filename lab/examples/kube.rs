@@ -23,7 +23,7 @@ async fn serve() -> Result<(), Box<dyn std::error::Error>> {
     };
     let directory = tempfile::tempdir()?;
     let place = SandboxConfig::new(std::env::current_exe()?, Vec::new());
-    let hosts = Hosts::start(place, directory.path(), Vec::new()).await;
+    let hosts = Hosts::start(place, directory.path(), Vec::new(), &[]).await;
     let programs: Arc<dyn Programs> = match &hosts {
         Ok(hosts) => hosts.programs(),
         Err(error) => {

@@ -5,9 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// A future without a name.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Serves one connection to its end.
+pub type Serve = Arc<dyn Fn(TcpStream) -> Later<()> + Send + Sync>;
 
 /// A started command. Its tree ends with the last reference to `control`.
 pub struct Process {

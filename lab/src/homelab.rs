@@ -47,7 +47,12 @@ impl Homelab {
     /// When it cannot listen on the loopback.
     pub async fn with_hooks(fixture: &Fixture, hooks: Box<dyn Hooks>) -> Result<Self, Error> {
         let cluster = Cluster::with_hooks(fixture, hooks);
-        let options = Options::local().map_err(|error| Error::Identity(error.to_string()))?;
+        let names = fixture.nodes.iter().flat_map(|node| {
+            let address = node.ip.iter().cloned();
+            std::iter::once(node.name.clone()).chain(address)
+        });
+        let options = Options::named(&names.collect::<Vec<_>>())
+            .map_err(|error| Error::Identity(error.to_string()))?;
         let server = Server::start(Arc::clone(&cluster), options).await?;
         Ok(Self { server, cluster })
     }
@@ -55,6 +60,11 @@ impl Homelab {
     /// `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// What serves the API to a connection of the lab's own network.
+    pub fn serves(&self) -> crate::command::Serve {
+        self.server.serves()
     }
 
     /// The SHA-256 of the API's certificate, `AA:BB:…`.

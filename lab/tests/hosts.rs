@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runbook_lab::fixture::{Device, Fixture, GuestKind};
-use runbook_lab::hosts::{Hosts, Role, Spec};
+use runbook_lab::hosts::{Hosts, Role, Served, Spec};
 use runbook_lab::pve::{Caller, Cluster, Params};
 use runbook_lab::{isolate, ssh};
 use serde_json::json;
@@ -34,6 +34,7 @@ fn spec(name: &str, role: Role, address: &str) -> Spec {
         packages: vec!["curl=8.14.1-2".to_owned()],
         devices: Vec::new(),
         pools: Vec::new(),
+        stand_ins: Vec::new(),
         overlay: None,
         up: true,
     }
@@ -103,9 +104,9 @@ impl Lab {
             spec("k3s1", guest(201, GuestKind::Qemu), "192.168.4.201"),
         ];
         let place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
-        let hosts = Hosts::start(place, &directory.path().join("roots"), specs)
-            .await
-            .unwrap();
+        let domains = ["home.arpa".to_owned()];
+        let roots = directory.path().join("roots");
+        let hosts = Hosts::start(place, &roots, specs, &domains).await.unwrap();
         let cluster = Cluster::with_hooks(&fixture, hosts.hooks());
         hosts.set_cluster(&cluster);
         let ssh = hosts.ssh(&directory.path().join("ssh")).await.unwrap();
@@ -161,6 +162,46 @@ impl Lab {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_and_ports_come_and_go_with_their_machine() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let at = "192.168.4.53:22".parse().unwrap();
+    let answers = async || lab.hosts.connect(at, DEADLINE).await.map(drop);
+    assert_eq!(lab.hosts.served(at), Served::Own);
+    answers().await.expect("its SSH");
+    let closed = |ended: Result<(), isolate::Error>| ended.err().and_then(|error| error.io_kind());
+    lab.good("dns1", "systemctl stop ssh").await;
+    assert_eq!(
+        closed(answers().await),
+        Some(std::io::ErrorKind::ConnectionRefused)
+    );
+    lab.good("dns1", "systemctl start ssh").await;
+    answers().await.expect("its SSH again");
+    lab.api("POST", "/nodes/pve1/lxc/101/status/stop").await;
+    let begin = Instant::now();
+    while lab.hosts.is_up("dns1") {
+        assert!(begin.elapsed() < DEADLINE, "it goes down");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let begin = Instant::now();
+    while closed(answers().await) != Some(std::io::ErrorKind::NetworkUnreachable) {
+        assert!(begin.elapsed() < DEADLINE, "its address goes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let is = |name: &str| lab.hosts.resolve(name);
+    assert_eq!(
+        is("dns1.home.arpa"),
+        Some(vec!["192.168.4.53".parse().unwrap()])
+    );
+    assert_eq!(is("nobody.home.arpa"), Some(Vec::new()));
+    assert_eq!(is("example.com"), None);
+    let unknown = "192.168.4.20:445".parse().unwrap();
+    assert_eq!(lab.hosts.served(unknown), Served::Unknown);
+    assert!(!lab.hosts.listens(None, unknown).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,12 +116,13 @@ impl Lab {
         let machine = Plain::new();
         let host = |name: &str, address: &str| Host {
             name: name.to_owned(),
+            aliases: vec![format!("{name}.home.arpa")],
             addresses: vec![address.parse().unwrap()],
             user: None,
             machine: machine.clone(),
         };
         let hosts = vec![host("pve1", "192.168.4.11"), host("still-fawn", "fd00::17")];
-        let server = Server::start(dir.path(), hosts).await.unwrap();
+        let server = Server::start(dir.path(), hosts, None).await.unwrap();
         Some(Self {
             server,
             machine,
@@ -275,7 +276,7 @@ async fn who_has_not_the_labs_key_or_no_account_is_refused() {
         "{err}"
     );
     let other = tempfile::tempdir().unwrap();
-    let stranger = Server::start(other.path(), Vec::new()).await.unwrap();
+    let stranger = Server::start(other.path(), Vec::new(), None).await.unwrap();
     std::fs::copy(stranger.identity(), lab.server.identity()).unwrap();
     let (code, _, err) = lab.run(&["pve1", "true"]).await;
     assert_eq!(
@@ -297,7 +298,10 @@ async fn what_cannot_be_started_says_why() {
     );
     let (code, _, err) = lab.run(&["other.example", "true"]).await;
     assert_eq!(code, Some(255));
-    assert!(err.contains("the lab has no host other.example"), "{err}");
+    assert!(
+        err.contains("the lab serves no such host: other.example"),
+        "{err}"
+    );
     let (code, _, _) = lab.run(&["-s", "pve1", "sftp"]).await;
     assert_ne!(code, Some(0), "sftp is not served");
 }

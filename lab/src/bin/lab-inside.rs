@@ -16,6 +16,7 @@ const FAILED: i32 = 1;
 fn main() {
     runbook_lab::isolate::main_if_asked();
     runbook_lab::hosts::program::main_if_asked();
+    runbook_lab::ssh::main_if_asked();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments == ["available"] {
         std::process::exit(available());

@@ -15,7 +15,8 @@ pub struct Zone(Arc<RwLock<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    domains: BTreeSet<String>,
+    /// The first is that of names that are asked for by their address.
+    domains: Vec<String>,
     names: BTreeMap<String, BTreeSet<IpAddr>>,
     more: Vec<More>,
 }
@@ -47,6 +48,13 @@ impl Zone {
         self.write(|inner| {
             inner.names.entry(name).or_default().insert(address);
         });
+    }
+
+    /// A name of one label below each domain.
+    pub fn aliases(&self, name: &str) -> Vec<String> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let domains = inner.domains.iter();
+        domains.map(|domain| format!("{name}.{domain}")).collect()
     }
 
     /// Removes a name with all its addresses.
@@ -142,7 +150,7 @@ fn records(addresses: &BTreeSet<IpAddr>, kind: RecordType) -> Vec<RData> {
 
 fn reverse(
     names: &BTreeMap<String, BTreeSet<IpAddr>>,
-    domains: &BTreeSet<String>,
+    domains: &[String],
     address: IpAddr,
     prefix: u8,
     kind: RecordType,

@@ -74,8 +74,7 @@ fn hostname(machine: &Machine, args: &[String]) -> Said {
         [flag] => match flag.as_str() {
             "-I" | "--all-ip-addresses" => {
                 let list: String = machine
-                    .spec
-                    .addresses
+                    .addresses()
                     .iter()
                     .map(|address| format!("{address} "))
                     .collect();
@@ -88,8 +87,7 @@ fn hostname(machine: &Machine, args: &[String]) -> Said {
             "-i" => Said::out(format!(
                 "{}\n",
                 machine
-                    .spec
-                    .addresses
+                    .addresses()
                     .first()
                     .map(ToString::to_string)
                     .unwrap_or_default()

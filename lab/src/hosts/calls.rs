@@ -57,6 +57,10 @@ async fn call(stream: UnixStream, machine: &Arc<Machine>) -> io::Result<()> {
             _ = tokio::io::AsyncReadExt::read(&mut stream, &mut byte) => return Ok(()),
         }
     };
+    // Before the program ends: what was stopped does not answer any more, what was started does.
+    if let Some(lab) = machine.lab.upgrade() {
+        lab.refresh().await;
+    }
     for frame in [
         Frame::Out(said.out),
         Frame::Err(said.err),

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::{Role, Spec, program};
+use super::{Role, Spec, program, sftp};
 use crate::isolate::{Fresh, Root};
 
 /// The files of a fresh machine.
@@ -29,6 +29,9 @@ pub(super) fn make_root(spec: &Spec, path: &Path, known: &str) -> io::Result<Roo
     };
     let root = Root::create(path, &fresh)?;
     fs::create_dir_all(root.path().join(program::RECORDS))?;
+    let sftp = Path::new(sftp::PATH);
+    fs::create_dir_all(root.path().join(sftp.parent().unwrap_or(sftp)))?;
+    root.program(sftp)?;
     for name in program::OF_RECORDS {
         root.program(&Path::new(program::RECORDS).join(name))?;
     }

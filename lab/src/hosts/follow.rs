@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use super::commands::environment;
 use super::machine::Machine;
 use super::mounts;
+use super::names::learn;
 use super::{Inner, Role, Spec};
 use crate::command::{End, Process};
 use crate::fixture::GuestKind;
@@ -67,6 +68,7 @@ impl Hooks for Follow {
                 packages: Vec::new(),
                 devices: Vec::new(),
                 pools: Vec::new(),
+                stand_ins: Vec::new(),
                 overlay: None,
                 up: false,
             };
@@ -82,10 +84,17 @@ impl Hooks for Follow {
         Box::pin(async move {
             let Some(machine) = machine else { return };
             mounts::make(&machine).await;
+            if !machine.is_up() {
+                learn(&machine).await;
+            }
             if let Err(error) = machine.start().await {
                 tracing::warn!(%error, vmid, "a lab's guest does not come up");
             }
         })
+    }
+
+    fn lease(&self, vmid: u32) -> Option<(std::net::IpAddr, u8)> {
+        self.0.upgrade()?.lease(vmid)
     }
 
     fn stopped(&self, vmid: u32) -> HookFuture<'_, ()> {
@@ -101,7 +110,9 @@ impl Hooks for Follow {
         let machine = self.guest(vmid);
         Box::pin(async move {
             if let Some(machine) = machine {
+                machine.stop().await;
                 mounts::make(&machine).await;
+                learn(&machine).await;
                 machine.restart().await;
             }
         })

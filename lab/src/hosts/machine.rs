@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use super::boot::Boot;
 use super::calls::calls;
 use super::commands::environment;
 use super::files::make_root;
+use super::ports::{Offer, write_programs};
 use super::program;
 use super::records::Packages;
 use super::units::Units;
-use super::{Inner, Role, Spec};
+use super::{Inner, Role, Spec, sftp};
 use crate::command::{Later, Process};
 use crate::isolate::{self, Bind, HostConfig, Root, User};
 use crate::ssh::{self, Start};
@@ -41,6 +43,14 @@ pub(super) struct Machine {
     up: watch::Sender<bool>,
     pub(super) running: tokio::sync::Mutex<Option<Up>>,
     records: Mutex<Records>,
+    network: Mutex<Network>,
+    offers: Mutex<Vec<Arc<Offer>>>,
+}
+
+/// What a machine is called and has in the lab's network.
+struct Network {
+    name: String,
+    addresses: Vec<IpAddr>,
 }
 
 /// What a machine says of itself.
@@ -77,7 +87,11 @@ impl Machine {
             units: Units::new(&spec),
             boot: Boot::of(root.path()),
         };
-        Ok(Arc::new(Self {
+        let network = Network {
+            name: spec.name.clone(),
+            addresses: spec.addresses.clone(),
+        };
+        Ok(Arc::new_cyclic(|machine| Self {
             root,
             facts,
             known: known.to_owned(),
@@ -85,6 +99,13 @@ impl Machine {
             up: watch::Sender::new(false),
             running: tokio::sync::Mutex::default(),
             records: Mutex::new(records),
+            network: Mutex::new(network),
+            offers: Mutex::new(
+                spec.stand_ins
+                    .iter()
+                    .map(|stand_in| Offer::stand_in(stand_in, machine))
+                    .collect(),
+            ),
             spec,
         }))
     }
@@ -104,14 +125,68 @@ impl Machine {
         *self.up.borrow()
     }
 
-    /// Starts the machine; harmless when it is up.
+    fn network(&self) -> MutexGuard<'_, Network> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it is called in the network.
+    pub(super) fn called(&self) -> String {
+        self.network().name.clone()
+    }
+
+    /// Its addresses; nobody answers at them while it is down.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        self.network().addresses.clone()
+    }
+
+    /// Gives it another name and other addresses. It must be down.
+    pub(super) fn call(&self, name: Option<String>, addresses: Vec<IpAddr>) {
+        let mut network = self.network();
+        if let Some(name) = name {
+            network.name = name;
+        }
+        network.addresses = addresses;
+    }
+
+    /// What is offered at its ports.
+    pub(super) fn offers(&self) -> Vec<Arc<Offer>> {
+        let offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        offers.clone()
+    }
+
+    /// Offers one thing more.
+    pub(super) fn offer(&self, offer: Arc<Offer>) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        offers.push(offer);
+    }
+
+    /// Nothing is offered any more.
+    pub(super) fn offer_nothing(&self) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        offers.clear();
+    }
+
+    /// Starts the machine with what answers at its ports; harmless when it is up.
     pub(super) async fn start(self: &Arc<Self>) -> io::Result<()> {
+        self.boot().await?;
+        if let Some(lab) = self.lab.upgrade() {
+            lab.refresh().await;
+        }
+        Ok(())
+    }
+
+    async fn boot(self: &Arc<Self>) -> io::Result<()> {
         let mut running = self.running.lock().await;
         if running.is_some() {
             return Ok(());
         }
         let lab = self.lab.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         self.root.empty_at_boot()?;
+        write_programs(self)?;
+        for address in self.addresses() {
+            let added = lab.sandbox.add_address(address).await;
+            added.map_err(io::Error::other)?;
+        }
         let boot = Boot::of(self.root.path());
         let mut binds = Vec::new();
         for (name, text, inside) in [
@@ -160,6 +235,7 @@ impl Machine {
         let Some(up) = self.running.lock().await.take() else {
             return;
         };
+        self.leave_network().await;
         let host = up.host.clone();
         drop(up);
         // Commands that are being started hold the host a moment longer; its end is asked for and awaited all the same.
@@ -170,6 +246,22 @@ impl Machine {
                 }
             }
             Err(shared) => drop(shared),
+        }
+    }
+
+    /// Nothing answers at its addresses any more.
+    async fn leave_network(&self) {
+        let Some(lab) = self.lab.upgrade() else {
+            return;
+        };
+        lab.refresh().await;
+        for address in self.addresses() {
+            if lab.is_shared(address, self) {
+                continue;
+            }
+            if let Err(error) = lab.sandbox.remove_address(address).await {
+                tracing::debug!(%error, host = self.spec.name, "an address of a lab's machine stays");
+            }
         }
     }
 
@@ -257,6 +349,10 @@ impl ssh::Machine for Machine {
 
     fn has_user(&self, user: &str) -> bool {
         self.account(user).is_some()
+    }
+
+    fn subsystem(&self, name: &str) -> Option<Vec<u8>> {
+        (name == "sftp").then(|| format!("exec /{}", sftp::PATH).into_bytes())
     }
 
     fn start(self: Arc<Self>, start: Start) -> Later<Result<Process, String>> {

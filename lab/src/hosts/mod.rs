@@ -12,12 +12,17 @@ mod drive;
 mod files;
 mod follow;
 mod guests;
+mod listeners;
 mod machine;
 mod mounts;
+mod names;
 mod node;
 mod pods;
+mod ports;
 pub mod program;
+mod reach;
 mod records;
+mod sftp;
 mod storage;
 mod systemctl;
 mod units;
@@ -37,8 +42,10 @@ use crate::{dns, ssh};
 
 use machine::Machine;
 
-/// Where the machines ask for names.
-const NAMES_PORT: u16 = 53;
+pub use ports::{Answers, Served, StandIn};
+
+/// The port of SSH, and the unit behind it.
+const SSH: (u16, &str) = (22, "ssh");
 
 /// What a machine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +84,8 @@ pub struct Spec {
     pub devices: Vec<Device>,
     /// ZFS pools of a node and their sizes in bytes.
     pub pools: Vec<(String, u64)>,
+    /// Services that a book brings.
+    pub stand_ins: Vec<StandIn>,
     /// A directory whose files are laid over its own.
     pub overlay: Option<PathBuf>,
     /// Whether it is up at first.
@@ -116,41 +125,54 @@ struct Inner {
     /// Answers on the machines' own loopback, which they share.
     _names: dns::Server,
     sandbox: Sandbox,
+    /// This executable.
+    program: PathBuf,
     directory: PathBuf,
     machines: Mutex<BTreeMap<String, Arc<Machine>>>,
     snapshots: Mutex<BTreeMap<(u32, String), isolate::Root>>,
     cluster: OnceLock<Weak<Cluster>>,
+    zone: dns::Zone,
+    /// Addresses that DHCP gave, by guest.
+    leases: Mutex<BTreeMap<u32, IpAddr>>,
+    /// Held while services are turned on and off.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 impl Hosts {
-    /// Makes the machines below an empty directory. The place's addresses are those of the machines; its `program` is the
-    /// executable whose `main` asks [`isolate::main_if_asked`] and [`program::main_if_asked`] first.
+    /// Makes the machines below an empty directory. The place's addresses are those of the machines that are up; its
+    /// `program` is the executable whose `main` asks [`isolate::main_if_asked`] and [`program::main_if_asked`] first. Names
+    /// below the domains are the lab's.
     ///
     /// # Errors
     ///
     /// When isolation is forbidden here, or files cannot be made.
     pub async fn start(
-        mut place: SandboxConfig,
+        place: SandboxConfig,
         directory: &Path,
         specs: Vec<Spec>,
+        domains: &[String],
     ) -> Result<Self, Error> {
-        place.addresses = specs
-            .iter()
-            .flat_map(|spec| spec.addresses.clone())
-            .collect();
+        let program = place.program.clone();
         let sandbox = match Sandbox::start(place).await {
             Err(isolate::Error::Forbidden(forbidden)) => return Err(Error::Forbidden(forbidden)),
             started => started?,
         };
-        let names = names(&sandbox, &specs).await?;
+        let zone = names::zone(&specs, domains);
+        let names = names::serve(&sandbox, zone.clone()).await?;
         let hosts = Self(Arc::new(Inner {
             _names: names,
             sandbox,
+            program,
             directory: directory.to_owned(),
             machines: Mutex::default(),
             snapshots: Mutex::default(),
             cluster: OnceLock::new(),
+            zone: zone.clone(),
+            leases: Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
         }));
+        let lab = Arc::downgrade(&hosts.0);
+        zone.also(Arc::new(move || names::now(&lab)));
         let known: String = specs
             .iter()
             .flat_map(|spec| {
@@ -185,11 +207,19 @@ impl Hosts {
         let machines: Vec<Arc<Machine>> = self.0.all();
         let host = |machine: Arc<Machine>| ssh::Host {
             name: machine.spec.name.clone(),
+            aliases: self.0.zone.aliases(&machine.spec.name),
             addresses: machine.spec.addresses.clone(),
             user: machine.spec.user.clone(),
             machine,
         };
-        Ok(ssh::Server::start(directory, machines.into_iter().map(host).collect()).await?)
+        let hosts = machines.iter().cloned().map(host).collect();
+        let server = ssh::Server::start(directory, hosts, Some(self.0.program.clone())).await?;
+        for machine in machines {
+            if let Some(serve) = server.serves(&machine.spec.name) {
+                self.serve(&machine.spec.name, SSH.0, SSH.1, serve).await;
+            }
+        }
+        Ok(server)
     }
 
     /// The lab's network, where the addresses are real.
@@ -217,17 +247,13 @@ impl Hosts {
     }
 }
 
-/// The name server that `/etc/resolv.conf` of the machines names.
-async fn names(sandbox: &Sandbox, specs: &[Spec]) -> Result<dns::Server, Error> {
-    let zone = dns::Zone::new([]);
-    for spec in specs {
-        spec.addresses
-            .iter()
-            .for_each(|address| zone.add(&spec.name, *address));
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // What serves a machine knows it, and the machine knows what serves it: neither would go.
+        for machine in self.all() {
+            machine.offer_nothing();
+        }
     }
-    let at = (std::net::Ipv4Addr::LOCALHOST, NAMES_PORT).into();
-    let (udp, tcp) = (sandbox.listen_udp(at).await?, sandbox.listen(at).await?);
-    dns::Server::serve(zone, udp, tcp).map_err(Error::Names)
 }
 
 impl Inner {

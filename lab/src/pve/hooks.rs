@@ -123,6 +123,10 @@ pub trait Hooks: Send + Sync {
     ) -> HookFuture<'_, Option<std::io::Result<()>>> {
         Box::pin(async { None })
     }
+    /// The address that DHCP gives to a guest, with its prefix length. Called with the state's lock: it must not call back.
+    fn lease(&self, _vmid: u32) -> Option<(IpAddr, u8)> {
+        None
+    }
     /// The interfaces of a running guest; `None` derives them from its configuration.
     fn address(&self, _vmid: u32) -> Option<Vec<Interface>> {
         None

@@ -17,6 +17,7 @@ const IDENTITY_MODE: u32 = 0o600;
 /// What one host has in the files.
 pub(super) struct Entry<'a> {
     pub(super) name: &'a str,
+    pub(super) aliases: &'a [String],
     pub(super) addresses: &'a [IpAddr],
     pub(super) user: Option<&'a str>,
     pub(super) port: u16,
@@ -29,11 +30,14 @@ pub(super) struct Files {
     pub(super) config: PathBuf,
     pub(super) known_hosts: PathBuf,
     pub(super) identity: PathBuf,
+    /// The executable that connects for OpenSSH.
+    via: Option<PathBuf>,
 }
 
 impl Files {
-    pub(super) fn at(dir: &Path) -> Self {
+    pub(super) fn at(dir: &Path, via: Option<PathBuf>) -> Self {
         Self {
+            via,
             config: dir.join("config"),
             known_hosts: dir.join("known_hosts"),
             identity: dir.join("identity"),
@@ -59,7 +63,7 @@ impl Files {
             known.push_str(&format!("{} {}\n", entry.name, entry.public_key));
         }
         config.push_str(
-            "\nHost *\n  ProxyCommand /bin/sh -c 'echo \"the lab has no host %h\" >&2; exit 255'\n  \
+            "\nHost *\n  ProxyCommand /bin/sh -c 'echo \"the lab serves no such host: %h\" >&2; exit 255'\n  \
              ControlMaster no\n  ControlPath none\n",
         );
         replace(&self.known_hosts, known.as_bytes())?;
@@ -69,14 +73,22 @@ impl Files {
 
 fn block(files: &Files, entry: &Entry<'_>) -> String {
     let names: Vec<String> = std::iter::once(entry.name.to_owned())
+        .chain(entry.aliases.iter().cloned())
         .chain(entry.addresses.iter().map(ToString::to_string))
         .collect();
     format!(
-        "\nHost {names}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  HostKeyAlias {name}\n  ProxyCommand none\n  \
+        "\nHost {names}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  HostKeyAlias {name}\n  {way}\n  \
          IdentityFile {identity}\n  IdentitiesOnly yes\n  IdentityAgent none\n  UserKnownHostsFile {known}\n  \
          GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  UpdateHostKeys no\n  \
          PreferredAuthentications publickey\n  ForwardAgent no\n  CheckHostIP no\n",
         names = names.join(" "),
+        way = match &files.via {
+            Some(program) => format!(
+                "ProxyCommand {}\n  ProxyUseFdpass yes",
+                super::connect::command(program, entry.port).to_string_lossy()
+            ),
+            None => "ProxyCommand none".to_owned(),
+        },
         port = entry.port,
         user = entry.user.unwrap_or("root"),
         name = entry.name,

@@ -1,9 +1,10 @@
 //! SSH hosts on real sockets: one loopback port per host, so that the system's OpenSSH is what talks to the lab.
 //!
 //! This module speaks the protocol and moves bytes. What a command does is a [`Machine`]'s business; it must not know
-//! of guests, roots or inventories. No other subsystem is served: `sftp` is refused, as are forwardings.
+//! of guests, roots or inventories. Subsystems are the machine's too; forwardings are refused.
 
 mod channel;
+mod connect;
 mod files;
 mod server;
 mod session;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use crate::command::{Control, End, Later, Process};
+pub use connect::main_if_asked;
 pub use server::{Host, Server};
 
 /// What stands behind a port: it answers or not, and runs commands.
@@ -24,6 +26,12 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Whether the user exists. The key is the lab's and opens every account that does.
     fn has_user(&self, user: &str) -> bool;
+
+    /// The command line that serves a subsystem, such as `sftp`; none is refused.
+    fn subsystem(&self, name: &str) -> Option<Vec<u8>> {
+        let _ = name;
+        None
+    }
 
     /// Starts a command. The error is what the user of `ssh` reads on standard error; the command then ends with 255.
     fn start(self: Arc<Self>, start: Start) -> Later<Result<Process, String>>;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::files::{Entry, Files, new_key, public};
 use super::session::Connection;
 use super::{Error, Machine};
+use crate::command::Serve;
 
 /// Time from the first byte to a login, as sshd gives it in small (`LoginGraceTime`).
 const LOGIN: Duration = Duration::from_secs(30);
@@ -35,6 +36,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Host {
     /// Its name: `ssh NAME`.
     pub name: String,
+    /// Other names: `NAME.home.arpa`.
+    pub aliases: Vec<String>,
     /// Its addresses in the lab, which are names for `ssh` too.
     pub addresses: Vec<IpAddr>,
     /// The account when none is named; `root` if not given.
@@ -64,13 +67,14 @@ struct Port {
 }
 
 impl Server {
-    /// Starts a port for each host and writes `config`, `known_hosts` and `identity` below `dir`, which must exist.
+    /// Starts a port for each host and writes `config`, `known_hosts` and `identity` below `dir`, which must exist. With an
+    /// executable that calls [`main_if_asked`](super::main_if_asked), a port that a client names does not matter.
     ///
     /// # Errors
     /// When a port cannot be opened, a key not be made, or a file not be written (an `identity` that is there is not replaced).
-    pub async fn start(dir: &Path, hosts: Vec<Host>) -> Result<Self, Error> {
+    pub async fn start(dir: &Path, hosts: Vec<Host>, via: Option<PathBuf>) -> Result<Self, Error> {
         let key = new_key()?;
-        let files = Files::at(dir);
+        let files = Files::at(dir, via);
         files.write_identity(&key)?;
         let server = Self {
             files,
@@ -112,6 +116,15 @@ impl Server {
     /// The port of a host.
     pub fn port(&self, name: &str) -> Option<u16> {
         self.find(name).map(|port| port.port)
+    }
+
+    /// What serves a connection to a host that was accepted elsewhere: at its own address in the lab's network.
+    pub fn serves(&self, name: &str) -> Option<Serve> {
+        let (port, key) = (self.find(name)?, self.key.clone());
+        Some(Arc::new(move |stream| {
+            let (port, key) = (Arc::clone(&port), key.clone());
+            Box::pin(async move { connection(stream, &port, key).await })
+        }))
     }
 
     /// How many connections were opened to a host so far.
@@ -176,6 +189,7 @@ impl Server {
             .iter()
             .map(|port| Entry {
                 name: &port.host.name,
+                aliases: &port.host.aliases,
                 addresses: &port.host.addresses,
                 user: port.host.user.as_deref(),
                 port: port.port,

@@ -195,8 +195,13 @@ impl Handler for Connection {
         name: &str,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        tracing::info!(subsystem = name, "refused: the lab serves commands only");
-        session.channel_failure(id)
+        match self.machine.subsystem(name) {
+            Some(command) => self.begin(id, Some(command), session),
+            None => {
+                tracing::info!(subsystem = name, "refused: the lab's machine has none");
+                session.channel_failure(id)
+            }
+        }
     }
 
     async fn signal(

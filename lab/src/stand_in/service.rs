@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Table;
-use crate::command::{Later, Process};
+use crate::command::{Later, Process, Serve};
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 64;
@@ -37,6 +37,8 @@ pub enum What {
     Table(Arc<Table>),
     /// A program per connection, on its standard input and output.
     Program(Program),
+    /// Something of the lab's own.
+    Own(Serve),
 }
 
 /// A service at an address.
@@ -68,6 +70,12 @@ impl Service {
     /// How many connections it has taken.
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
+    }
+
+    /// Whether it is on.
+    pub async fn is_on(&self) -> bool {
+        let running = self.running.lock().await;
+        running.as_ref().is_some_and(|task| !task.is_finished())
     }
 
     /// Turns it on or off. When this returns it answers, or nothing does.
@@ -123,6 +131,7 @@ async fn accept(listener: TcpListener, what: What, used: Arc<AtomicU64>) {
             match what {
                 What::Table(table) => table.serve(stream).await,
                 What::Program(program) => run(&program, stream).await,
+                What::Own(serve) => serve(stream).await,
             }
             drop(place);
         });

@@ -454,6 +454,9 @@ pub(super) fn interfaces_of(call: &Call, guest: &Guest) -> Vec<Interface> {
                 }
             };
             let cidr = |text: String| {
+                if text == "dhcp" {
+                    return call.cluster.hooks.lease(guest.vmid);
+                }
                 text.split_once('/').and_then(|(ip, prefix)| {
                     Some((ip.parse::<IpAddr>().ok()?, prefix.parse().ok()?))
                 })

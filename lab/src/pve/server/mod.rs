@@ -27,6 +27,7 @@ use crate::identity::{self, Authority, Identity};
 use super::answer::Answer;
 use super::cluster::Cluster;
 use super::faults::Fault;
+use crate::command::Serve;
 use request::Incoming as Parsed;
 
 /// How long a 401 takes on a real server.
@@ -58,7 +59,6 @@ pub struct Options {
 }
 
 /// A listening API. It stops when dropped.
-#[derive(Debug)]
 pub struct Server {
     /// Where it listens.
     pub addr: SocketAddr,
@@ -67,6 +67,13 @@ pub struct Server {
     /// The certificate authority to trust.
     pub ca_pem: String,
     stop: watch::Sender<bool>,
+    serve: Serve,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({})", self.addr)
+    }
 }
 
 struct Shared {
@@ -78,9 +85,15 @@ struct Shared {
 impl Options {
     /// A free port of the loopback, with an identity of its own.
     pub fn local() -> Result<Self, identity::Error> {
+        Self::named(&[])
+    }
+
+    /// The same, with further names and addresses in its certificate.
+    pub fn named(names: &[String]) -> Result<Self, identity::Error> {
         let bind = SocketAddr::from(([127, 0, 0, 1], 0));
-        let names = ["localhost".into(), "127.0.0.1".into(), "::1".into()];
-        let identity = Identity::signed_by(AUTHORITY, &names)?;
+        let mut all: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(Into::into).into();
+        all.extend(names.iter().filter(|name| name.is_ascii()).cloned());
+        let identity = Identity::signed_by(AUTHORITY, &all)?;
         Ok(Self {
             bind,
             identity,
@@ -119,13 +132,22 @@ impl Server {
             unauthorized_delay,
             proxy_wait,
         });
-        tokio::spawn(accept(listener, acceptor, shared, stopped));
+        let serve: Serve = Arc::new(move |stream| {
+            Box::pin(connection(stream, acceptor.clone(), Arc::clone(&shared)))
+        });
+        tokio::spawn(accept(listener, Arc::clone(&serve), stopped));
         Ok(Self {
             addr,
             fingerprint,
             ca_pem,
             stop,
+            serve,
         })
+    }
+
+    /// What serves a connection that was accepted elsewhere: at a node's own address in the lab's network.
+    pub fn serves(&self) -> Serve {
+        Arc::clone(&self.serve)
     }
 
     /// The base of all calls: `https://127.0.0.1:PORT`.
@@ -145,12 +167,7 @@ impl Drop for Server {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    shared: Arc<Shared>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, serve: Serve, mut stopped: watch::Receiver<bool>) {
     loop {
         let stream = tokio::select! {
             _ = stopped.changed() => return,
@@ -163,11 +180,11 @@ async fn accept(
                 }
             },
         };
-        let (acceptor, shared, mut stopped) = (acceptor.clone(), shared.clone(), stopped.clone());
+        let (served, mut stopped) = (serve(stream), stopped.clone());
         tokio::spawn(async move {
             tokio::select! {
                 _ = stopped.changed() => {}
-                () = connection(stream, acceptor, shared) => {}
+                () = served => {}
             }
         });
     }

@@ -1,0 +1,119 @@
+//! Whose program listens at a port of the lab's network. The kernel tells it in `/proc`: the sockets of the network, who
+//! holds them, and in which root they live.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// The state of a socket that listens.
+const LISTEN: &str = "0A";
+/// Bytes of an IPv4 address that is written as one of IPv6.
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// The roots of the programs that listen at an address, alone or with all others, in the network of a process. Each is the
+/// end of a path: the file system it lies on may be mounted anywhere.
+pub(super) fn roots(place: u32, at: SocketAddr) -> Vec<PathBuf> {
+    let tables = ["tcp", "tcp6"]
+        .map(|name| fs::read_to_string(format!("/proc/{place}/net/{name}")).unwrap_or_default());
+    let sockets: Vec<String> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(1))
+        .filter_map(|line| socket(line, at))
+        .collect();
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| holds(process, &sockets))
+        .filter_map(|process| root(&process))
+        .collect()
+}
+
+/// The link to a socket that listens there, of a line of `/proc/net/tcp`.
+fn socket(line: &str, at: SocketAddr) -> Option<String> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    if *fields.get(3)? != LISTEN || u16::from_str_radix(port, 16) != Ok(at.port()) {
+        return None;
+    }
+    let address = parse(address)?;
+    let is_there = address.is_unspecified() || address == at.ip();
+    is_there.then(|| format!("socket:[{}]", fields.get(9).unwrap_or(&"")))
+}
+
+/// An address in words of four bytes, each as this machine has it.
+fn parse(text: &str) -> Option<IpAddr> {
+    let mut bytes = Vec::new();
+    for at in (0..text.len()).step_by(8) {
+        let word = u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?;
+        bytes.extend(word.to_ne_bytes());
+    }
+    if let Ok(four) = <[u8; 4]>::try_from(bytes.as_slice()) {
+        return Some(Ipv4Addr::from(four).into());
+    }
+    let six = <[u8; 16]>::try_from(bytes.as_slice()).ok()?;
+    match six.strip_prefix(&MAPPED) {
+        Some([a, b, c, d]) => Some(Ipv4Addr::new(*a, *b, *c, *d).into()),
+        _ => Some(Ipv6Addr::from(six).into()),
+    }
+}
+
+fn holds(process: &Path, sockets: &[String]) -> bool {
+    // What is no process, or not ours to look at, holds nothing.
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        fs::read_link(descriptor.path()).is_ok_and(|link| {
+            sockets
+                .iter()
+                .any(|socket| link.as_os_str() == socket.as_str())
+        })
+    })
+}
+
+/// Where a process has its root, on the file system it lies on.
+fn root(process: &Path) -> Option<PathBuf> {
+    let mounts = fs::read_to_string(process.join("mountinfo")).ok()?;
+    let line = mounts
+        .lines()
+        .find(|line| line.split(' ').nth(4) == Some("/"))?;
+    let path = line.split(' ').nth(3)?.trim_start_matches('/');
+    (!path.is_empty()).then(|| path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_found_by_its_own_address_and_by_all() {
+        let line = |address: &str, state: &str| {
+            format!(
+                "   0: {address}:1F90 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0"
+            )
+        };
+        let at: SocketAddr = "192.168.4.11:8080".parse().unwrap();
+        let own = u32::from_ne_bytes([192, 168, 4, 11]);
+        let other = u32::from_ne_bytes([192, 168, 4, 12]);
+        let hit = Some("socket:[4711]".to_owned());
+        let own = format!("{own:08X}");
+        assert_eq!(socket(&line(&own, "0A"), at), hit);
+        assert_eq!(socket(&line("00000000", "0A"), at), hit);
+        assert_eq!(socket(&line(&"0".repeat(32), "0A"), at), hit);
+        let mapped = format!(
+            "{:016}{:08X}{own}",
+            0,
+            u32::from_ne_bytes([0, 0, 0xff, 0xff])
+        );
+        assert_eq!(socket(&line(&mapped, "0A"), at), hit);
+        assert_eq!(socket(&line(&format!("{other:08X}"), "0A"), at), None);
+        assert_eq!(socket(&line(&own, "01"), at), None, "it is connected");
+        assert_eq!(socket("nonsense", at), None);
+    }
+}
