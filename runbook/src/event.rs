@@ -134,6 +134,9 @@ pub struct StepFinished {
     /// The rows of evidence, of the last attempt.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// Whether a stand-in of the lab answered.
+    #[serde(default)]
+    pub stand_in: bool,
     /// Its title.
     #[serde(default)]
     pub title: String,
@@ -182,7 +185,9 @@ impl StepFinished {
         let not_due = |reason: &str| reason == REASON_ASKED || reason.starts_with(REASON_WHEN);
         match self.state {
             State::Skipped if self.reason.as_deref().is_some_and(not_due) => Standing::NotDue,
-            _ if self.checks.iter().any(|check| check.stand_in) => Standing::StandIn,
+            _ if self.stand_in || self.checks.iter().any(|check| check.stand_in) => {
+                Standing::StandIn
+            }
             _ if self.repaired => Standing::Repaired,
             _ => Standing::Own,
         }
@@ -241,6 +246,9 @@ pub struct UndoFinished {
 pub struct RunFinished {
     /// How many steps ended in which state (steps, not items).
     pub counts: BTreeMap<State, u32>,
+    /// How many of them used a stand-in of the lab.
+    #[serde(default)]
+    pub stand_in: u32,
     /// The exit code of the program.
     pub exit_code: u8,
     /// How long the run took.
@@ -260,6 +268,7 @@ mod tests {
         let event = Event {
             kind: EventKind::RunFinished(RunFinished {
                 counts: BTreeMap::from([(State::TimedOut, 2)]),
+                stand_in: 0,
                 exit_code: 1,
                 duration_ms: 7,
                 left_behind: Vec::new(),
@@ -268,7 +277,9 @@ mod tests {
         };
         let line = serde_json::to_string(&event).unwrap();
         assert!(
-            line.starts_with(r#"{"event":"run-finished","counts":{"timed-out":2},"exit_code":1"#),
+            line.starts_with(
+                r#"{"event":"run-finished","counts":{"timed-out":2},"stand_in":0,"exit_code":1"#
+            ),
             "{line}"
         );
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);

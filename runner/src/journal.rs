@@ -238,6 +238,7 @@ mod tests {
     fn finished() -> Event {
         let end = RunFinished {
             counts: Default::default(),
+            stand_in: 0,
             exit_code: 0,
             duration_ms: 1,
             left_behind: Vec::new(),

@@ -8,6 +8,7 @@ mod foreign;
 mod hidden;
 mod kubeconfig;
 mod shims;
+pub mod ssh;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use runbook::model::Book;
 
 use crate::request::{RunError, RunRequest};
 use crate::scratch::Scratch;
+use crate::world::domains::{domains, given};
 
 /// Where programs are looked for when the runner's own environment has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -32,8 +34,13 @@ pub struct Locals {
     lab: bool,
     repository: PathBuf,
     root: PathBuf,
-    /// `PATH`, `LANG`, `TERM`, `RUNBOOK_BOOK`, `RUNBOOK_RUN`, `KUBECONFIG`.
+    /// `LANG`, `TERM`, `RUNBOOK_BOOK`, `RUNBOOK_RUN`, `KUBECONFIG`.
     environment: Vec<(OsString, OsString)>,
+    /// Where programs are looked for.
+    path: OsString,
+    kubeconfig: OsString,
+    /// Answers the lab's `ssh`.
+    answers: Mutex<Option<ssh::Answers>>,
     home: OsString,
     /// What a script of the lab must not name.
     pub foreign: Foreign,
@@ -71,23 +78,17 @@ impl Locals {
         };
         let scratch = Scratch::new().map_err(failed)?;
         let kubeconfig = kubeconfig::write(scratch.path(), book, request).map_err(failed)?;
-        let mut path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-        if request.is_lab() {
-            let programs = shims::write(scratch.path(), &path, &kubeconfig).map_err(failed)?;
-            let mut joined = programs.into_os_string();
-            joined.push(":");
-            joined.push(path);
-            path = joined;
-        }
         let environment = vec![
-            ("PATH".into(), path),
             ("LANG".into(), "C.UTF-8".into()),
             ("TERM".into(), "dumb".into()),
             ("RUNBOOK_BOOK".into(), request.root.clone().into_os_string()),
             ("RUNBOOK_RUN".into(), request.run.clone().into()),
-            ("KUBECONFIG".into(), kubeconfig),
+            ("KUBECONFIG".into(), kubeconfig.clone()),
         ];
         Ok(Self {
+            path: std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()),
+            kubeconfig,
+            answers: Mutex::default(),
             scratch,
             lab: request.is_lab(),
             repository: request.repository.clone(),
@@ -97,13 +98,30 @@ impl Locals {
                 .unwrap_or_else(|| PathBuf::from("/"))
                 .into_os_string(),
             foreign: if request.is_lab() {
-                Foreign::of(book)
+                Foreign::of(book, domains(book, given(&request.vars)))
             } else {
                 Foreign::default()
             },
             through: LazyLock::new(hidden::through),
             places: Mutex::default(),
         })
+    }
+
+    /// Lets the scripts of the lab find its machines by `ssh`: the first one that uses it asks for its world.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no socket.
+    pub fn find_machines(&self, find: ssh::Find) -> io::Result<()> {
+        let answers = ssh::answer(&self.socket(), find)?;
+        let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(answers);
+        Ok(())
+    }
+
+    /// Where the lab's `ssh` asks.
+    fn socket(&self) -> PathBuf {
+        self.scratch.path().join("ssh.sock")
     }
 
     /// The book's root.
@@ -140,7 +158,7 @@ impl Locals {
         let directory = self.repository.clone();
         Place {
             directory,
-            environment: self.environment(self.home.clone()),
+            environment: self.environment(self.path.clone(), self.home.clone()),
             through: Arc::default(),
             scratch: None,
             origin: None,
@@ -155,7 +173,15 @@ impl Locals {
         // Compared with paths that were followed to their end.
         let directory = directory.canonicalize()?;
         let origin = clone.then(|| self.scratch.path().join(format!("origin-{world}.git")));
-        let environment = self.environment(home.into_os_string());
+        let programs = self.scratch.path().join(format!("bin-{world}"));
+        if !programs.exists() {
+            let (path, kubeconfig) = (&self.path, &self.kubeconfig);
+            shims::write(&programs, path, kubeconfig, &self.socket(), world)?;
+        }
+        let mut path = programs.into_os_string();
+        path.push(":");
+        path.push(&self.path);
+        let environment = self.environment(path, home.into_os_string());
         Ok(Place {
             // The home is the guide's own too.
             scratch: Some(own.canonicalize()?),
@@ -166,8 +192,9 @@ impl Locals {
         })
     }
 
-    fn environment(&self, home: OsString) -> Vec<(OsString, OsString)> {
+    fn environment(&self, path: OsString, home: OsString) -> Vec<(OsString, OsString)> {
         let mut environment = self.environment.clone();
+        environment.push(("PATH".into(), path));
         environment.push(("HOME".into(), home));
         environment
     }

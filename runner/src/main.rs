@@ -13,6 +13,10 @@ fn main() -> ExitCode {
     runbook_lab::isolate::main_if_asked();
     // So are the programs of its machines: `pct`, `systemctl` and the like.
     runbook_lab::hosts::program::main_if_asked();
+    // And what connects OpenSSH with them.
+    runbook_lab::ssh::main_if_asked();
+    // And the `ssh` of the lab's local scripts.
+    runbook_runner::local::ssh::main_if_asked();
     // A killed runner's children are ended by a process of this program.
     if let Some(code) = runbook_runner::process::watch_if_asked() {
         return code;

@@ -119,6 +119,7 @@ mod tests {
         let sinks = Sinks::new(vec![Box::new(Full), Box::new(count.clone())]);
         let finished = RunFinished {
             counts: BTreeMap::new(),
+            stand_in: 0,
             exit_code: 0,
             duration_ms: 0,
             left_behind: Vec::new(),

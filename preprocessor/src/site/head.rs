@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use runbook::model::Guide;
-use runbook::outcome::State;
-use runbook::status::GuideView;
+use runbook::outcome::{Standing, State};
+use runbook::status::{GuideView, StepView};
 use serde_json::{Map, Value};
 
 use super::html::{address, count, escaped, moment, profile, state, told, word};
@@ -73,6 +73,11 @@ pub(super) fn totals(view: &GuideView) -> String {
         if let Some(number) = view.counts.get(word(other)).filter(|number| **number > 0) {
             let _ = write!(text, " · {number} {}", told(other));
         }
+    }
+    let by_stand_in = |step: &&StepView| step.standing == Standing::StandIn;
+    let stand_ins = view.steps.iter().filter(by_stand_in).count();
+    if stand_ins > 0 {
+        let _ = write!(text, " · {stand_ins} by a stand-in");
     }
     text
 }

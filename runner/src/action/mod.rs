@@ -37,6 +37,10 @@ pub struct Report {
     pub diff: Option<String>,
     /// A remark that goes with the result.
     pub note: Option<String>,
+    /// Whether a stand-in of the lab answered, or would have.
+    pub stand_in: bool,
+    /// Whether what is not there may come: a program that does not listen yet.
+    pub may_come: bool,
     /// Fields that have only a part of what there was: nothing follows from what they lack.
     pub cut: &'static [&'static str],
 }
@@ -100,6 +104,8 @@ impl Report {
             command: None,
             diff: None,
             note: None,
+            stand_in: false,
+            may_come: false,
             cut: &[],
         }
     }

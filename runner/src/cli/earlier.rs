@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use runbook::event::{EventKind, StepFinished};
 use runbook::id::Id;
-use runbook::outcome::{Effect, Mode};
+use runbook::outcome::{Effect, Mode, Standing};
 use runbook::report::{HistoryLine, HistoryStep};
 
 use crate::execute::Earlier;
@@ -85,6 +85,7 @@ fn without_evidence(profile: &str, mode: Mode, step: &HistoryStep) -> StepFinish
         file: String::new(),
         line: 0,
         checks: Vec::new(),
+        stand_in: step.standing == Standing::StandIn,
         title: String::new(),
         action: String::new(),
         effect: Effect::Read,

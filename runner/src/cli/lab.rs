@@ -15,6 +15,7 @@ use super::serve::interrupted;
 use super::shell::Shell;
 use crate::exit;
 use crate::scratch::Scratch;
+use crate::world::domains::domains;
 use crate::world::fixture::{Credentials, TOKEN};
 use crate::world::{LabState, Started, start_lab};
 
@@ -34,10 +35,12 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
             Some(book)
         }
     };
+    let domains = book.as_ref().map(|book| domains(book, None));
+    let domains = domains.unwrap_or_default();
     super::wait_for(async {
         let state = match (&text, &book) {
             (Some(text), _) => LabState::File(text),
-            (None, Some(book)) => LabState::Book(book, &folder),
+            (None, Some(book)) => LabState::Book(book, &folder, &domains),
             (None, None) => return Err(Failure::usage("a lab needs a book or a state", None)),
         };
         let is_file = text.is_some();
@@ -78,7 +81,8 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
         if shell.json {
             shell.json(&told)?;
         } else {
-            shell.out(&text_of(&told))?;
+            let why = machines.as_ref().err().map_or("", String::as_str);
+            shell.out(&text_of(&told, why))?;
         }
         stop.await;
         Ok(exit::OK)
@@ -116,7 +120,8 @@ fn token(fixture: &Fixture) -> String {
     }
 }
 
-fn text_of(lab: &Lab) -> String {
+/// What a person reads; `why` there is no SSH.
+fn text_of(lab: &Lab, why: &str) -> String {
     let mut lines = Vec::new();
     if let Some(proxmox) = &lab.proxmox {
         lines.push(format!(
@@ -132,9 +137,10 @@ fn text_of(lab: &Lab) -> String {
             proxmox.ca, proxmox.token, proxmox.url
         ));
     }
-    if let Some(ssh) = &lab.ssh {
-        let node = lab.proxmox.as_ref().map_or("pve1", |proxmox| &proxmox.node);
-        lines.push(format!("ssh -F {} {node}", ssh.config));
+    let node = lab.proxmox.as_ref().map_or("pve1", |proxmox| &proxmox.node);
+    match (&lab.ssh, why) {
+        (Some(ssh), _) => lines.push(format!("ssh -F {} {node}", ssh.config)),
+        (None, why) => lines.push(format!("no SSH: {why}")),
     }
     lines.push(String::new());
     lines.push("stop it with Ctrl-C; it forgets everything then".to_owned());

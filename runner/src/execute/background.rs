@@ -106,7 +106,7 @@ async fn wait(
             Held::Yes => return up(cx, ready, child, deadline).await,
             Held::No(why) => why,
             Held::Ended(outcome) if outcome.is_passed() || outcome.final_ => return Err(outcome),
-            Held::Ended(outcome) => outcome.message.unwrap_or_default(),
+            Held::Ended(outcome) => outcome.message.or(outcome.reason).unwrap_or_default(),
         };
         if Instant::now() + LOOK_EVERY > deadline {
             let timeout = runbook::value::print_duration(cx.timing.timeout);

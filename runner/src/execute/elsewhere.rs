@@ -10,7 +10,7 @@ use super::background::Started;
 use super::context::Cx;
 use super::job::{Job, left};
 use super::outcome::Outcome;
-use super::probe;
+use super::{probe, vantage};
 use crate::action::shell::{Place, Shell};
 use crate::action::{Ended, Report, elsewhere, reboot};
 use crate::process::Record;
@@ -64,6 +64,7 @@ impl Job<'_> {
         };
         if self.action.is_script() {
             let call = self.call(cx)?;
+            self.notice(cx, &call);
             let raw = self.must_see_raw(cx);
             let record = if raw {
                 Record::default()
@@ -102,6 +103,15 @@ impl Job<'_> {
         probe::perform_there(cx, self, &args, &shell).await
     }
 
+    /// A script of the lab may use programs that the book brings.
+    fn notice(&self, cx: &Cx, call: &elsewhere::Call) {
+        if cx.is_lab() {
+            let world = cx.run.due_guide(&cx.guide).world;
+            let machine = vantage::machine(cx, &self.target);
+            cx.run.worlds.notice(world, &machine, &call.script.text);
+        }
+    }
+
     /// What tells a detached script from others: the step and what it executes, the same in every run.
     fn key(&self, cx: &Cx, call: &elsewhere::Call) -> String {
         let mut hash = Sha256::new();
@@ -127,7 +137,9 @@ impl Job<'_> {
         deadline: Instant,
     ) -> Result<Started, Box<Outcome>> {
         let machine = self.machine(cx).await?;
-        let program = Program::Script(self.call(cx)?.script);
+        let call = self.call(cx)?;
+        self.notice(cx, &call);
+        let program = Program::Script(call.script);
         let remote = machine.remote;
         Ok(
             match remote.start(&program, record, deadline, &cx.cancel).await {

@@ -49,6 +49,7 @@ pub(super) struct Finished {
     note: Option<String>,
     unwanted: bool,
     target: String,
+    stand_in: bool,
     pub(super) would: Option<Would>,
 }
 
@@ -92,7 +93,7 @@ pub(super) fn step(
     run.tally
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .step(outcome.state, unavailable);
+        .step(outcome.state, unavailable, outcome.stand_in);
     if run.planning {
         run.planned(place, &outcome);
     }
@@ -136,6 +137,7 @@ pub(super) fn item(
         note: outcome.note.clone(),
         unwanted: outcome.unwanted,
         target: cx.target_text.clone(),
+        stand_in: outcome.stand_in,
         would: outcome.would.clone(),
     };
     let at = cx.run.plan.steps[place as usize].at;
@@ -170,6 +172,7 @@ pub(super) fn together(items: &[Finished]) -> Outcome {
     outcome.attempts = 1;
     outcome.passes_on = items.iter().any(|item| item.done.hollow.is_some());
     outcome.unwanted = items.iter().all(|item| item.unwanted);
+    outcome.stand_in = items.iter().any(|item| item.stand_in);
     outcome.note = items.iter().find_map(|item| item.note.clone());
     outcome.would = same.first().and_then(|item| item.would.clone());
     let first = worst.line.as_deref().unwrap_or_default();
@@ -259,6 +262,10 @@ fn event(
     let fingerprint = executed
         .then(|| fingerprint::of(step, book_guide, &run.values.of(&run.book, at.guide).scope));
     let raw = outcome.raw;
+    let mut checks = outcome.checks;
+    for check in &mut checks {
+        check.stand_in |= outcome.stand_in;
+    }
     let output = outcome.output.map(|output| shown(run, &output, raw));
     StepFinished {
         id,
@@ -273,7 +280,8 @@ fn event(
         target,
         file: book_guide.source.path().to_owned(),
         line: step.line,
-        checks: outcome.checks,
+        checks,
+        stand_in: outcome.stand_in,
         title: step.title.clone(),
         action: step.action.name.to_owned(),
         effect: step.effect,

@@ -65,7 +65,7 @@ fn end(report: &mut Report) -> Outcome {
         },
         Ended::Missing(reason) | Ended::Kept(reason) => Outcome {
             missing: true,
-            final_: true,
+            final_: !report.may_come,
             ..Outcome::skipped(reason)
         },
     };

@@ -32,6 +32,7 @@ mod system;
 mod tally;
 mod trial;
 mod undo;
+mod vantage;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -187,6 +188,17 @@ fn prepare(
         cancel.clone(),
     );
     let worlds = Arc::new(worlds);
+    if request.is_lab() {
+        let labs = Arc::clone(&worlds);
+        let find: crate::local::ssh::Find = Arc::new(move |world| {
+            let labs = Arc::clone(&labs);
+            Box::pin(async move { labs.ssh_config(world).await })
+        });
+        if let Err(error) = locals.find_machines(find) {
+            // Who uses it is told that nobody answers.
+            tracing::warn!(%error, "the lab's machines are not reached by `ssh` of local scripts");
+        }
+    }
     let reach = request.reach.clone();
     let machines = Machines::new(reach.unwrap_or_else(|| Arc::clone(&worlds) as Arc<dyn Reach>));
     Ok(Run {
@@ -313,6 +325,7 @@ fn tail(run: &Run, started: Instant) -> RunFinished {
     let exit = tally.exit(broken, interrupted, pending, run.request.strict);
     RunFinished {
         counts: tally.counts.clone(),
+        stand_in: tally.stand_in,
         exit_code: exit.exit_code(),
         duration_ms: finish::millis(started.elapsed()),
         left_behind: tally.left_behind.clone(),

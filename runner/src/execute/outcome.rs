@@ -42,6 +42,8 @@ pub(super) struct Outcome {
     pub(super) absent: bool,
     /// `when` did not hold.
     pub(super) unwanted: bool,
+    /// A stand-in of the lab answered.
+    pub(super) stand_in: bool,
     /// What a run would do, for a plan.
     pub(super) would: Option<Would>,
 }
@@ -90,6 +92,7 @@ impl Outcome {
             passes_on: false,
             absent: false,
             unwanted: false,
+            stand_in: false,
             would: None,
         }
     }
@@ -165,6 +168,7 @@ impl Outcome {
         self.raw = report.raw;
         self.command = report.command.take();
         self.note = report.note.take();
+        self.stand_in |= report.stand_in;
         if report.diff.is_some() {
             self.diff = report.diff.take();
         }

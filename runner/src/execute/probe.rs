@@ -13,9 +13,13 @@ use serde_json::{Map, Value};
 use super::context::Cx;
 use super::job::Job;
 use super::outcome::Outcome;
+use super::vantage::{self, Goal, Goes, Port};
 use crate::action::shell::Shell;
 use crate::action::{Ended, Failure, Report};
-use crate::probe::{Certificate, ProbeError, dns, http, tcp, tls, tools};
+use crate::probe::{Certificate, Network, ProbeError, dns, http, tcp, tls, tools};
+
+/// The name servers of the vantage point.
+const SYSTEM: &str = "system";
 
 type Read<T> = Result<T, Box<Outcome>>;
 
@@ -46,20 +50,20 @@ pub(super) async fn perform(cx: &Cx, name: &str, args: &Args<'_>, left: Duration
     };
     let question = Question::read(cx, name, args, &place.directory)?;
     let command = question.summary();
-    if cx.is_lab()
-        && let Some(name) = question
-            .hosts()
-            .iter()
-            .find_map(|host| cx.run.locals.foreign.host(host))
-    {
-        let reason = format!("the lab serves nothing at `{name}`");
-        return Ok(Report::of(Ended::Kept(reason)).command(command));
-    }
-    let report = tokio::select! {
+    let (network, stand_in, inside) = match vantage::from_here(cx, &question.goals()).await? {
+        Goes::Out => (Network::Own, false, false),
+        Goes::Lab { network, stand_in } => (network, stand_in, true),
+        Goes::Nowhere(nothing) => return Ok(nothing.report().command(command)),
+    };
+    let mut report = tokio::select! {
         biased;
         () = cx.cancel.stopped() => Report::of(Ended::Aborted),
-        report = question.ask(cx, left) => report,
+        report = question.ask(cx, &network, left) => report,
     };
+    report.stand_in = stand_in;
+    if inside && let Some(why) = question.unanswered(&report) {
+        report = Report::of(Ended::Kept(why));
+    }
     Ok(report.command(command))
 }
 
@@ -80,6 +84,11 @@ pub(super) async fn perform_there(
     shell: &Shell,
 ) -> Read<Report> {
     let question = Question::read(cx, job.action.name, args, Path::new(""))?;
+    let command = format!("{}, from {}", question.summary(), shell.name());
+    let stand_in = match vantage::from_machine(cx, &job.target, &question.goals()).await? {
+        Ok(stand_in) => stand_in,
+        Err(nothing) => return Ok(nothing.report().command(command)),
+    };
     let named = job.expect.iter().map(|expectation| &expectation.field);
     let named = named.chain(job.capture.iter().map(|capture| &capture.field));
     let certificate = named.into_iter().any(|field| field == "certificate");
@@ -94,7 +103,13 @@ pub(super) async fn perform_there(
             report.fields.set("certificate", found.clone());
         }
     }
-    Ok(report.command(format!("{}, from {}", question.summary(), shell.name())))
+    report.stand_in = stand_in;
+    if cx.is_lab()
+        && let Some(why) = question.unanswered(&report)
+    {
+        report = Report::of(Ended::Kept(why));
+    }
+    Ok(report.command(command))
 }
 
 /// Whose certificate an HTTP request sees.
@@ -160,7 +175,10 @@ impl Question {
             is_whole: said.is_whole,
         };
         let Some((tool, answer)) = question.read(printed, time) else {
-            return Report::failed(format!("no probe on {}", shell.name()));
+            return match (shell.lab, self) {
+                (true, Self::Dns(_)) => Report::of(shell.lacks("dig")),
+                _ => Report::failed(format!("no probe on {}", shell.name())),
+            };
         };
         let (report, remark) = match answer {
             Ok(answer) => there(answer),
@@ -195,33 +213,55 @@ impl Question {
         }
     }
 
-    /// The hosts that would be reached.
-    fn hosts(&self) -> Vec<String> {
+    /// The places that would be reached.
+    fn goals(&self) -> Vec<Goal> {
+        let tcp = |host: &str, port: u16| Goal {
+            host: host.to_owned(),
+            port: Port::Tcp(port),
+        };
         match self {
-            Self::Http(request) => {
-                let named = reqwest::Url::parse(&request.url)
-                    .ok()
-                    .and_then(|url| url.host_str().map(str::to_owned));
-                named
-                    .into_iter()
-                    .chain(
-                        request
-                            .resolve
-                            .iter()
-                            .map(|(_, address)| bare(address).to_owned()),
-                    )
-                    .collect()
-            }
-            Self::Tcp(request) => vec![request.host.clone()],
-            Self::Dns(request) => vec![request.name.clone(), bare(&request.server).to_owned()],
-            Self::Tls(request) => vec![request.host.clone()],
+            Self::Http(request) => http_goals(request),
+            Self::Tcp(request) => vec![tcp(&request.host, request.port)],
+            Self::Tls(request) => vec![tcp(&request.host, request.port)],
+            Self::Dns(request) if request.server == SYSTEM => vec![Goal {
+                host: request.name.clone(),
+                port: Port::Itself,
+            }],
+            Self::Dns(request) => vec![Goal {
+                host: bare(&request.server).to_owned(),
+                port: Port::Names,
+            }],
         }
     }
 
-    async fn ask(&self, cx: &Cx, left: Duration) -> Report {
+    /// Why an answer of the lab is none: it knows names and addresses of its own machines, nothing else of the world.
+    fn unanswered(&self, report: &Report) -> Option<String> {
+        let Self::Dns(request) = self else {
+            return None;
+        };
+        if request.server != SYSTEM {
+            let silent = matches!(report.end, Ended::Failed(_) | Ended::TimedOut(_));
+            return silent.then(|| vantage::nothing(&request.server));
+        }
+        let field = |name| report.fields.get(name);
+        let none =
+            field("answer").is_some_and(|answer| answer.as_array().is_some_and(Vec::is_empty));
+        let known = field("status").is_some_and(|status| status == "NOERROR");
+        let kind = request.kind.to_ascii_uppercase();
+        let ours = matches!(kind.as_str(), "A" | "AAAA" | "PTR");
+        (report.end == Ended::Done && (!known || none && !ours))
+            .then(|| vantage::nothing(&request.name))
+    }
+
+    async fn ask(&self, cx: &Cx, network: &Network, left: Duration) -> Report {
         let answer = match self {
-            Self::Http(request) => cx.run.http.probe(request, left).await.map(http_answer),
-            Self::Tcp(request) => tcp::probe(request, left).await.map(|answer| {
+            Self::Http(request) => cx
+                .run
+                .http
+                .probe(request, network, left)
+                .await
+                .map(http_answer),
+            Self::Tcp(request) => tcp::probe(request, network, left).await.map(|answer| {
                 let mut fields = Fields::new();
                 fields.set("open", answer.open);
                 Report {
@@ -229,13 +269,13 @@ impl Question {
                     ..done(fields)
                 }
             }),
-            Self::Dns(request) => dns::probe(request, left).await.map(|answer| {
+            Self::Dns(request) => dns::probe(request, network, left).await.map(|answer| {
                 let mut fields = Fields::new();
                 fields.set("answer", answer.answer);
                 fields.set("status", answer.status);
                 done(fields)
             }),
-            Self::Tls(request) => tls::probe(request, left).await.map(|answer| {
+            Self::Tls(request) => tls::probe(request, network, left).await.map(|answer| {
                 let mut fields = Fields::new();
                 fields.set("certificate", certificate(&answer.certificate));
                 Report {
@@ -246,6 +286,30 @@ impl Question {
         };
         answer.unwrap_or_else(|error| failed(&error))
     }
+}
+
+/// The places of a request: its host, unless another place is given for it, and all places that are given.
+fn http_goals(request: &http::Request) -> Vec<Goal> {
+    let Ok(url) = reqwest::Url::parse(&request.url) else {
+        return Vec::new();
+    };
+    let port = url.port_or_known_default().unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    let given = |(_, place): &(String, String)| {
+        let own = place
+            .parse::<std::net::SocketAddr>()
+            .map_or(port, |place| place.port());
+        (bare(place).to_owned(), own)
+    };
+    let placed = request.resolve.iter().any(|(name, _)| name == host);
+    let itself = (!placed).then(|| (host.to_owned(), port));
+    let goals = itself.into_iter().chain(request.resolve.iter().map(given));
+    goals
+        .map(|(host, port)| Goal {
+            host,
+            port: Port::Tcp(port),
+        })
+        .collect()
 }
 
 /// The report of an answer from another machine, and a remark.
@@ -359,7 +423,7 @@ fn dns_request(cx: &Cx, args: &Args<'_>) -> Read<dns::Request> {
     Ok(dns::Request {
         name: text(cx, args, "name")?,
         kind: opt(cx, args, "type")?.unwrap_or_else(|| "A".into()),
-        server: opt(cx, args, "server")?.unwrap_or_else(|| "system".into()),
+        server: opt(cx, args, "server")?.unwrap_or_else(|| SYSTEM.into()),
     })
 }
 

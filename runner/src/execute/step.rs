@@ -140,8 +140,24 @@ async fn tell(run: &Arc<Run>, guide: &Arc<GuideCx>, place: u32, one: Item) -> Fi
 /// Executes a step or an item of it.
 async fn item(run: &Arc<Run>, guide: &Arc<GuideCx>, due: &Due, one: Option<Item>) -> (Cx, Outcome) {
     let mut cx = Cx::new(run, guide, due.at, one);
-    let outcome = rows(&mut cx, Some(due)).await;
+    let before = stand_ins_used(&cx);
+    let mut outcome = rows(&mut cx, Some(due)).await;
+    // Of steps that ran at the same time each may have been the one: none of them stands for itself.
+    outcome.stand_in |= stand_ins_used(&cx) > before;
+    outcome.stand_in &= !matches!(
+        outcome.state,
+        State::Skipped | State::Blocked | State::Pending
+    );
     (cx, outcome)
+}
+
+/// How many connections stand-ins of the step's lab have taken so far.
+fn stand_ins_used(cx: &Cx) -> u64 {
+    if !cx.is_lab() {
+        return 0;
+    }
+    let world = cx.run.due_guide(&cx.guide).world;
+    cx.run.worlds.stand_ins_used(world)
 }
 
 /// Executes a step inside another one: its items one after the other, the worst of them. Tells nothing.

@@ -10,6 +10,8 @@ use crate::exit;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) counts: BTreeMap<State, u32>,
+    /// Steps for which a stand-in of the lab answered.
+    pub(super) stand_in: u32,
     unavailable: u32,
     pub(super) undo_failed: u32,
     pub(super) left_behind: Vec<String>,
@@ -17,8 +19,9 @@ pub(super) struct Tally {
 
 impl Tally {
     /// A step ended; `unavailable` when only because the place where it runs cannot be used.
-    pub(super) fn step(&mut self, state: State, unavailable: bool) {
+    pub(super) fn step(&mut self, state: State, unavailable: bool, stand_in: bool) {
         *self.counts.entry(state).or_default() += 1;
+        self.stand_in += u32::from(stand_in);
         self.unavailable += u32::from(unavailable && state.is_failure());
     }
 

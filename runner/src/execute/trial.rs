@@ -62,13 +62,18 @@ impl<'a> Trial<'a> {
             {
                 outcome = self.hold(outcome, hold).await;
             }
+            // What the lab does not serve yet may come, and is skipped when it does not.
+            let awaited = outcome.state == State::Skipped && outcome.missing;
             let over = outcome.final_
-                || !matches!(outcome.state, State::Failed | State::TimedOut)
+                || !(awaited || matches!(outcome.state, State::Failed | State::TimedOut))
                 || !self.may_repeat();
             let Some(retry) = timing.retry.filter(|_| !over) else {
                 return self.end(outcome);
             };
             if self.first.elapsed() + timing.every > retry {
+                if awaited {
+                    return self.end(outcome);
+                }
                 outcome.state = State::TimedOut;
                 outcome.reason = Some(format!(
                     "did not hold within {}",

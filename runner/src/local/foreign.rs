@@ -1,6 +1,8 @@
 //! Finds the addresses and names of the inventory's machines in a text that must not hold them: a script of the lab would
 //! reach the real ones.
 
+use std::net::IpAddr;
+
 use aho_corasick::AhoCorasick;
 use runbook::model::Book;
 use runbook::template::expressions;
@@ -8,13 +10,16 @@ use runbook::template::expressions;
 /// The addresses and names of the inventory's machines.
 #[derive(Debug, Default)]
 pub struct Foreign {
+    /// In lower case.
     names: Vec<String>,
+    networks: Vec<Vec<u8>>,
+    domains: Vec<String>,
     search: Option<AhoCorasick>,
 }
 
 impl Foreign {
-    /// Those of a book's inventory: of its nodes, guests and hosts.
-    pub fn of(book: &Book) -> Self {
+    /// Those of a book's inventory: of its nodes, guests and hosts; and the domains of its home.
+    pub fn of(book: &Book, domains: Vec<String>) -> Self {
         let mut names = Vec::new();
         for group in ["nodes", "guests", "hosts"] {
             let Some(machines) = book
@@ -36,21 +41,32 @@ impl Foreign {
                 );
             }
         }
-        Self::new(names)
+        Self::new(names, domains)
     }
 
     /// These.
-    pub fn new(mut names: Vec<String>) -> Self {
+    pub fn new(mut names: Vec<String>, domains: Vec<String>) -> Self {
         names.retain(|name| !name.is_empty());
+        names
+            .iter_mut()
+            .for_each(|name| name.make_ascii_lowercase());
         names.sort();
         names.dedup();
         // An automaton too large is never built silently without one: then nothing may run.
         let search = if names.is_empty() {
             None
         } else {
-            AhoCorasick::new(&names).ok()
+            // A resolver does not care for case.
+            let mut builder = AhoCorasick::builder();
+            builder.ascii_case_insensitive(true).build(&names).ok()
         };
-        Self { names, search }
+        let addresses = names.iter().filter_map(|name| name.parse().ok());
+        Self {
+            networks: addresses.map(network).collect(),
+            names,
+            domains,
+            search,
+        }
     }
 
     /// The first machine that a script names outside `{{ }}`.
@@ -68,20 +84,22 @@ impl Foreign {
         self.in_text(&script[at..])
     }
 
-    /// The machine that a host of a probe is: by address, by name, or by name in a domain of a home.
-    pub fn host(&self, host: &str) -> Option<&str> {
+    /// Whether a probe of that host would reach a machine or a name of the home: by address or an address beside it, by name,
+    /// or by any name below a domain of the home.
+    pub fn is_host(&self, host: &str) -> bool {
         let host = host
             .trim_matches(['[', ']'])
             .trim_end_matches('.')
             .to_ascii_lowercase();
-        let local = host
-            .split_once('.')
-            .filter(|(_, domain)| is_private(domain))
-            .map(|(name, _)| name);
-        self.names
-            .iter()
-            .map(String::as_str)
-            .find(|name| name.eq_ignore_ascii_case(&host) || Some(*name) == local)
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.names.contains(&host) || self.networks.contains(&network(address));
+        }
+        let below = |domain: &String| {
+            host.strip_suffix(domain.as_str())
+                .is_some_and(|rest| rest.ends_with('.'))
+        };
+        !host.starts_with("localhost")
+            && (self.names.contains(&host) || self.domains.iter().any(below))
     }
 
     /// The first machine that a text names.
@@ -104,18 +122,15 @@ impl Foreign {
     }
 }
 
-/// Domains that only a home's own name server knows.
-fn is_private(domain: &str) -> bool {
-    [
-        "lan",
-        "local",
-        "localdomain",
-        "home",
-        "internal",
-        "home.arpa",
-        "intranet",
-    ]
-    .contains(&domain)
+/// The network of a private address, as homes have them: its first three bytes, of IPv6 its first eight.
+fn network(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(four) if four.is_private() => four.octets()[..3].to_vec(),
+        IpAddr::V6(six) if six.is_unique_local() => six.octets()[..8].to_vec(),
+        // Of any other only the address itself is the home's.
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    }
 }
 
 #[cfg(test)]
@@ -124,11 +139,15 @@ mod tests {
 
     #[test]
     fn a_machine_is_found_by_whole_names_outside_templates() {
-        let foreign = Foreign::new(vec!["pve1".into(), "10.0.0.1".into(), "still-fawn".into()]);
+        let foreign = Foreign::new(
+            vec!["pve1".into(), "10.0.0.1".into(), "still-fawn".into()],
+            Vec::new(),
+        );
         for (script, found) in [
             ("ssh root@pve1: uptime", Some("pve1")),
             ("ping pve1.lan", Some("pve1")),
-            ("echo my-pve1 pve10 PVE1", None),
+            ("echo my-pve1 pve10", None),
+            ("ssh PVE1 true", Some("pve1")),
             ("ping {{ inventory.nodes.pve1.address }}", None),
             ("curl http://10.0.0.1:8006/", Some("10.0.0.1")),
             ("curl http://10.0.0.12/ 110.0.0.1 1.10.0.0.1", None),
@@ -141,17 +160,28 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_names_a_machine_by_address_or_name() {
-        let foreign = Foreign::new(vec!["pve1".into(), "10.0.0.1".into(), "fd00::1".into()]);
-        for (host, found) in [
-            ("pve1", Some("pve1")),
-            ("PVE1.lan.", Some("pve1")),
-            ("10.0.0.1", Some("10.0.0.1")),
-            ("[fd00::1]", Some("fd00::1")),
-            ("pve1.example.com", None),
-            ("localhost", None),
+    fn a_probe_means_the_home_by_address_or_name() {
+        let foreign = Foreign::new(
+            vec!["pve1".into(), "10.0.0.1".into(), "fd00::1".into()],
+            vec!["home.example".into(), "lan".into()],
+        );
+        for (host, is) in [
+            ("pve1", true),
+            ("PVE1.lan.", true),
+            ("grafana.home.example", true),
+            ("a.b.lan", true),
+            ("10.0.0.1", true),
+            ("10.0.0.77", true),
+            ("10.0.1.1", false),
+            ("[fd00::1]", true),
+            ("127.0.0.1", false),
+            ("192.0.2.1", false),
+            ("pve1.example.com", false),
+            ("home.example", false),
+            ("plan", false),
+            ("localhost", false),
         ] {
-            assert_eq!(foreign.host(host), found, "{host}");
+            assert_eq!(foreign.is_host(host), is, "{host}");
         }
     }
 }

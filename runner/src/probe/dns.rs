@@ -3,7 +3,7 @@
 //! Asks the server itself, over UDP and, when the answer does not fit, over TCP: what a cache or `/etc/hosts` says is not
 //! the question here. `system` are the servers of this machine's configuration; search domains are not applied.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use hickory_resolver::proto::op::{Edns, Message, MessageType, Query, ResponseCod
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use super::{ProbeError, lookup, within};
+use super::{Network, ProbeError, within};
 
 /// How long a server may take until it is asked again, or the next one is.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -59,12 +59,16 @@ pub struct Answer {
 /// # Errors
 ///
 /// When the question is not valid, and when no server answers within the deadline.
-pub async fn probe(request: &Request, deadline: Duration) -> Result<Answer, ProbeError> {
+pub async fn probe(
+    request: &Request,
+    network: &Network,
+    deadline: Duration,
+) -> Result<Answer, ProbeError> {
     let started = Instant::now();
     let question = question(request)?;
     let (response, server) = within(deadline, &request.server, async {
-        let servers = servers(&request.server).await?;
-        ask_all(&servers, &question, deadline).await
+        let servers = servers(&request.server, network).await?;
+        ask_all(network, &servers, &question, deadline).await
     })
     .await?;
     let kind = question.query_type();
@@ -102,9 +106,12 @@ fn question(request: &Request) -> Result<Query, ProbeError> {
     Ok(Query::query(name, kind))
 }
 
-async fn servers(server: &str) -> Result<Vec<SocketAddr>, ProbeError> {
+async fn servers(server: &str, network: &Network) -> Result<Vec<SocketAddr>, ProbeError> {
     if server == "system" {
-        return system();
+        return match network {
+            Network::Own => system(),
+            Network::Other(dial) => Ok(dial.servers()),
+        };
     }
     if let Ok(address) = super::bare(server).parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, PORT)]);
@@ -120,7 +127,7 @@ async fn servers(server: &str) -> Result<Vec<SocketAddr>, ProbeError> {
         ),
         None => (server, PORT),
     };
-    lookup(host, port).await
+    network.lookup(host, port).await
 }
 
 fn system() -> Result<Vec<SocketAddr>, ProbeError> {
@@ -151,13 +158,14 @@ fn system() -> Result<Vec<SocketAddr>, ProbeError> {
 
 /// Asks one server after the other until one knows.
 async fn ask_all(
+    network: &Network,
     servers: &[SocketAddr],
     question: &Query,
     deadline: Duration,
 ) -> Result<(Message, SocketAddr), ProbeError> {
     let mut last = None;
     for server in servers {
-        let result = ask(*server, question, servers.len() > 1, deadline).await;
+        let result = ask(network, *server, question, servers.len() > 1, deadline).await;
         let knows = |message: &Message| {
             !matches!(
                 message.metadata.response_code,
@@ -179,6 +187,7 @@ async fn ask_all(
 /// Asks one server: again when it is silent, without extensions when it does not know them, over TCP when the answer is
 /// cut.
 async fn ask(
+    network: &Network,
     server: SocketAddr,
     question: &Query,
     has_others: bool,
@@ -186,19 +195,12 @@ async fn ask(
 ) -> Result<Message, ProbeError> {
     let fail =
         |error: std::io::Error| ProbeError::from_chain(&server.to_string(), deadline, &error);
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
     let mut extended = true;
     let mut attempts = 0;
     loop {
         attempts += 1;
         let (message, bytes) = message(question, extended)?;
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0))
-            .await
-            .map_err(fail)?;
+        let socket = network.datagrams(server).await?;
         socket.connect(server).await.map_err(fail)?;
         socket.send(&bytes).await.map_err(fail)?;
         let Ok(response) = timeout(RETRY_AFTER, receive(&socket, &message)).await else {
@@ -221,7 +223,8 @@ async fn ask(
             continue;
         }
         if response.metadata.truncation {
-            return over_tcp(server, &message, &bytes).await.map_err(fail);
+            let mut stream = network.dial(server, deadline).await?;
+            return over_tcp(&mut stream, &message, &bytes).await.map_err(fail);
         }
         return Ok(response);
     }
@@ -255,8 +258,11 @@ async fn receive(socket: &UdpSocket, asked: &Message) -> std::io::Result<Message
     }
 }
 
-async fn over_tcp(server: SocketAddr, asked: &Message, bytes: &[u8]) -> std::io::Result<Message> {
-    let mut stream = TcpStream::connect(server).await?;
+async fn over_tcp(
+    stream: &mut tokio::net::TcpStream,
+    asked: &Message,
+    bytes: &[u8],
+) -> std::io::Result<Message> {
     let length = u16::try_from(bytes.len()).map_err(std::io::Error::other)?;
     stream
         .write_all(&[&length.to_be_bytes(), bytes].concat())

@@ -16,8 +16,9 @@ use reqwest::{Client, Method, Response, Url};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::door::Door;
 use super::trust::{Roots, Trust};
-use super::{Certificate, ProbeError, address, lookup, within};
+use super::{Certificate, Network, ProbeError, address, within};
 
 /// How much of a body is read.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
@@ -115,7 +116,12 @@ impl Http {
     ///
     /// When the request is not valid, nobody answers, the certificate is not trusted, or the deadline is over before the
     /// body has ended.
-    pub async fn probe(&self, request: &Request, deadline: Duration) -> Result<Answer, ProbeError> {
+    pub async fn probe(
+        &self,
+        request: &Request,
+        network: &Network,
+        deadline: Duration,
+    ) -> Result<Answer, ProbeError> {
         let started = Instant::now();
         let url = Url::parse(&request.url)
             .map_err(|error| ProbeError::invalid("url", &request.url, error))?;
@@ -131,9 +137,15 @@ impl Http {
             url.port_or_known_default().unwrap_or_default(),
         );
         within(deadline, &address, async {
-            let connection = self.connection(request).await?;
+            let (connection, door) = match network {
+                Network::Own => (self.connection(request).await?, None),
+                Network::Other(_) => through(request, network, deadline).await?,
+            };
             let sent = build(&connection.client, url, request)?.send().await;
-            let response = sent.map_err(|error| explain(&address, deadline, &error))?;
+            let response = sent.map_err(|error| match door.as_ref().and_then(Door::failure) {
+                Some(failure) if error.is_connect() => failure,
+                _ => explain(&address, deadline, &error),
+            })?;
             read(response, &connection.trust, &address, deadline, started).await
         })
         .await
@@ -152,7 +164,7 @@ impl Http {
         }
         let trust = Arc::new(Trust::new(key.roots.clone(), key.insecure));
         let connection = Connection {
-            client: client(&key, &trust)?,
+            client: client(&key, &trust, None)?,
             trust,
         };
         let mut clients = self.clients();
@@ -168,7 +180,38 @@ impl Http {
     }
 }
 
-fn client(key: &Key, trust: &Arc<Trust>) -> Result<Client, ProbeError> {
+/// A client of one request, through a door into another network.
+async fn through(
+    request: &Request,
+    network: &Network,
+    deadline: Duration,
+) -> Result<(Connection, Option<Door>), ProbeError> {
+    let resolve = request
+        .resolve
+        .iter()
+        .map(|(host, place)| Ok((host.clone(), parse_place(host, place)?)));
+    let resolve = resolve.collect::<Result<Vec<_>, ProbeError>>()?;
+    let door = Door::open(network.clone(), resolve, deadline).await?;
+    let key = Key {
+        roots: Roots::load(request.ca.as_deref()).await?,
+        insecure: request.insecure,
+        follow: request.follow,
+        resolve: Vec::new(),
+    };
+    let trust = Arc::new(Trust::new(key.roots.clone(), key.insecure));
+    let client = client(&key, &trust, Some(door.url()))?;
+    Ok((Connection { client, trust }, Some(door)))
+}
+
+/// An address of `resolve`; port 0 stands for the port of the URL.
+fn parse_place(host: &str, place: &str) -> Result<SocketAddr, ProbeError> {
+    place
+        .parse::<SocketAddr>()
+        .or_else(|_| place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
+        .map_err(|error| ProbeError::invalid("resolve", host, error))
+}
+
+fn client(key: &Key, trust: &Arc<Trust>, door: Option<&str>) -> Result<Client, ProbeError> {
     let mut builder = Client::builder()
         .user_agent(concat!("runbook/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
@@ -183,12 +226,12 @@ fn client(key: &Key, trust: &Arc<Trust>) -> Result<Client, ProbeError> {
         .dns_resolver(Arc::new(MachineResolver))
         .tls_backend_preconfigured(trust.config(&[b"h2", b"http/1.1"])?);
     for (host, place) in &key.resolve {
-        // Port 0 stands for the port of the URL.
-        let place = place
-            .parse::<SocketAddr>()
-            .or_else(|_| place.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)));
-        let place = place.map_err(|error| ProbeError::invalid("resolve", host, error))?;
-        builder = builder.resolve(host, place);
+        builder = builder.resolve(host, parse_place(host, place)?);
+    }
+    if let Some(door) = door {
+        let proxy = reqwest::Proxy::all(door)
+            .map_err(|error| ProbeError::invalid("door", door, chain(&error)))?;
+        builder = builder.proxy(proxy);
     }
     builder
         .build()
@@ -201,7 +244,7 @@ struct MachineResolver;
 impl Resolve for MachineResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = lookup(name.as_str(), 0).await?;
+            let found = Network::Own.lookup(name.as_str(), 0).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

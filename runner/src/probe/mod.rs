@@ -5,7 +5,9 @@
 
 mod certificate;
 pub mod dns;
+mod door;
 pub mod http;
+mod network;
 pub mod tcp;
 pub mod tls;
 pub mod tools;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use certificate::Certificate;
+pub use network::{Dial, DialFuture, Network};
 
 /// What keeps a probe from its answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +97,17 @@ impl ProbeError {
         matches!(self, Self::TimedOut { .. })
     }
 
+    /// The same of a connection to a place as a person names it.
+    fn at(self, place: &str) -> Self {
+        let address = place.to_owned();
+        match self {
+            Self::Refused { .. } => Self::Refused { address },
+            Self::TimedOut { after, .. } => Self::TimedOut { address, after },
+            Self::Unreachable { reason, .. } => Self::Unreachable { address, reason },
+            other => other,
+        }
+    }
+
     fn invalid(what: &'static str, value: impl Into<String>, reason: impl ToString) -> Self {
         Self::Invalid {
             what,
@@ -103,7 +117,7 @@ impl ProbeError {
     }
 
     /// What a failed connection or a broken one means. The cause may lie deep in the chain.
-    fn from_chain(address: &str, after: Duration, error: &(dyn Error + 'static)) -> Self {
+    pub fn from_chain(address: &str, after: Duration, error: &(dyn Error + 'static)) -> Self {
         let address = address.to_owned();
         let mut cause = Some(error);
         let mut last = error;
@@ -154,44 +168,6 @@ fn bare(host: &str) -> &str {
     host.strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
         .unwrap_or(host)
-}
-
-/// Addresses of a host by this machine's resolver.
-async fn lookup(host: &str, port: u16) -> Result<Vec<std::net::SocketAddr>, ProbeError> {
-    let host = bare(host);
-    let found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason
-                .strip_prefix("failed to lookup address information: ")
-                .unwrap_or(&reason)
-                .to_owned();
-            ProbeError::Name {
-                name: host.to_owned(),
-                reason,
-            }
-        })?;
-    Ok(found.collect())
-}
-
-/// Connects to the first address of a host that answers.
-async fn connect(
-    host: &str,
-    port: u16,
-    deadline: Duration,
-) -> Result<tokio::net::TcpStream, ProbeError> {
-    let mut failure = ProbeError::Name {
-        name: host.to_owned(),
-        reason: "it has none".to_owned(),
-    };
-    for found in lookup(host, port).await? {
-        match tokio::net::TcpStream::connect(found).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = ProbeError::from_chain(&address(host, port), deadline, &error),
-        }
-    }
-    Err(failure)
 }
 
 /// Gives a probe its deadline.

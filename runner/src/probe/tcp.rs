@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{ProbeError, address, connect, within};
+use super::{Network, ProbeError, address, within};
 
 /// A host and a port.
 #[derive(Debug, Clone)]
@@ -32,13 +32,17 @@ pub struct Answer {
 /// # Errors
 ///
 /// When the name has no address, and when nothing comes back within the deadline.
-pub async fn probe(request: &Request, deadline: Duration) -> Result<Answer, ProbeError> {
+pub async fn probe(
+    request: &Request,
+    network: &Network,
+    deadline: Duration,
+) -> Result<Answer, ProbeError> {
     let started = Instant::now();
     let address = address(&request.host, request.port);
     let result = within(
         deadline,
         &address,
-        connect(&request.host, request.port, deadline),
+        network.connect(&request.host, request.port, deadline),
     )
     .await;
     let reason = match result {

@@ -94,7 +94,7 @@ fn get(url: impl Into<String>) -> http::Request {
 }
 
 async fn probe(request: &http::Request) -> Result<http::Answer, ProbeError> {
-    Http::new().probe(request, DEADLINE).await
+    Http::new().probe(request, &Network::Own, DEADLINE).await
 }
 
 #[tokio::test]
@@ -245,7 +245,11 @@ async fn what_keeps_http_from_an_answer_is_told_apart() {
 
     let (_listener, port) = silent().await;
     let error = Http::new()
-        .probe(&get(format!("http://127.0.0.1:{port}/")), SHORT)
+        .probe(
+            &get(format!("http://127.0.0.1:{port}/")),
+            &Network::Own,
+            SHORT,
+        )
         .await
         .expect_err("silent");
     assert_eq!(
@@ -384,7 +388,10 @@ async fn a_certificate_is_trusted_only_by_its_own_authority() {
         ca: Some(authority.ca()),
         ..get(&url)
     };
-    let answer = http.probe(&trusting, DEADLINE).await.expect("an answer");
+    let answer = http
+        .probe(&trusting, &Network::Own, DEADLINE)
+        .await
+        .expect("an answer");
     let certificate = answer.certificate.expect("a certificate");
     assert!(certificate.trusted && answer.body == "secure");
     assert_eq!(certificate.san, ["localhost", "127.0.0.1"]);
@@ -403,7 +410,7 @@ async fn a_certificate_is_trusted_only_by_its_own_authority() {
     assert_eq!(certificate.fingerprint.len(), 95);
 
     let error = http
-        .probe(&get(&url), DEADLINE)
+        .probe(&get(&url), &Network::Own, DEADLINE)
         .await
         .expect_err("this machine does not know it");
     assert!(
@@ -415,7 +422,10 @@ async fn a_certificate_is_trusted_only_by_its_own_authority() {
         insecure: true,
         ..get(&url)
     };
-    let answer = http.probe(&insecure, DEADLINE).await.expect("an answer");
+    let answer = http
+        .probe(&insecure, &Network::Own, DEADLINE)
+        .await
+        .expect("an answer");
     assert!(!answer.certificate.expect("a certificate").trusted);
 
     let other = http::Request {
@@ -424,7 +434,7 @@ async fn a_certificate_is_trusted_only_by_its_own_authority() {
     };
     assert!(
         matches!(
-            http.probe(&other, DEADLINE).await,
+            http.probe(&other, &Network::Own, DEADLINE).await,
             Err(ProbeError::Ca { .. })
         ),
         "its file is gone"
@@ -434,7 +444,7 @@ async fn a_certificate_is_trusted_only_by_its_own_authority() {
         ca: Some(other.ca()),
         ..get(&url)
     };
-    assert!(http.probe(&other, DEADLINE).await.is_err());
+    assert!(http.probe(&other, &Network::Own, DEADLINE).await.is_err());
 }
 
 fn tls_request(port: u16, server_name: Option<&str>, ca: Option<PathBuf>) -> tls::Request {
@@ -451,7 +461,7 @@ async fn the_tls_probe_reports_what_it_does_not_trust() {
     let authority = Authority::new();
     let port = authority.serve(&["web.example.test"], |_| ()).await;
     let ask = async |name: &str, ca| {
-        tls::probe(&tls_request(port, Some(name), ca), DEADLINE)
+        tls::probe(&tls_request(port, Some(name), ca), &Network::Own, DEADLINE)
             .await
             .expect("an answer")
     };
@@ -472,9 +482,13 @@ async fn the_tls_probe_reports_what_it_does_not_trust() {
             params.not_after = rcgen::date_time_ymd(2024, 2, 29)
         })
         .await;
-    let answer = tls::probe(&tls_request(port, None, Some(authority.ca())), DEADLINE)
-        .await
-        .expect("an answer");
+    let answer = tls::probe(
+        &tls_request(port, None, Some(authority.ca())),
+        &Network::Own,
+        DEADLINE,
+    )
+    .await
+    .expect("an answer");
     assert_eq!(
         (answer.certificate.trusted, answer.reason.as_deref()),
         (false, Some("expired"))
@@ -501,9 +515,13 @@ async fn a_self_signed_certificate_is_trusted_when_it_is_itself_in_the_file() {
             .await
             .unwrap_or_else(|error| panic!("{is_ca:?}: {error}"));
         assert!(answer.certificate.expect("a certificate").trusted);
-        let wrong = tls::probe(&tls_request(port, Some("other.test"), Some(file)), DEADLINE)
-            .await
-            .expect("an answer");
+        let wrong = tls::probe(
+            &tls_request(port, Some("other.test"), Some(file)),
+            &Network::Own,
+            DEADLINE,
+        )
+        .await
+        .expect("an answer");
         assert!(
             !wrong.certificate.trusted,
             "{is_ca:?}: the name counts all the same"
@@ -514,7 +532,7 @@ async fn a_self_signed_certificate_is_trusted_when_it_is_itself_in_the_file() {
 #[tokio::test]
 async fn what_keeps_tls_from_an_answer_is_told_apart() {
     let port = closed_port().await;
-    let refused = tls::probe(&tls_request(port, None, None), DEADLINE).await;
+    let refused = tls::probe(&tls_request(port, None, None), &Network::Own, DEADLINE).await;
     assert_eq!(
         refused,
         Err(ProbeError::Refused {
@@ -523,7 +541,7 @@ async fn what_keeps_tls_from_an_answer_is_told_apart() {
     );
     let (_listener, port) = silent().await;
     assert!(
-        tls::probe(&tls_request(port, None, None), SHORT)
+        tls::probe(&tls_request(port, None, None), &Network::Own, SHORT)
             .await
             .expect_err("silent")
             .is_timeout()
@@ -534,7 +552,7 @@ async fn what_keeps_tls_from_an_answer_is_told_apart() {
             let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n").await;
         }
     });
-    let error = tls::probe(&tls_request(plain, None, None), DEADLINE)
+    let error = tls::probe(&tls_request(plain, None, None), &Network::Own, DEADLINE)
         .await
         .expect_err("no TLS");
     assert!(
@@ -543,7 +561,7 @@ async fn what_keeps_tls_from_an_answer_is_told_apart() {
     );
     let missing = tls_request(plain, None, Some("/no/such/ca.pem".into()));
     assert!(matches!(
-        tls::probe(&missing, DEADLINE).await,
+        tls::probe(&missing, &Network::Own, DEADLINE).await,
         Err(ProbeError::Ca { .. })
     ));
 }
@@ -555,12 +573,12 @@ async fn a_port_is_open_closed_or_silent() {
         host: host.to_owned(),
         port,
     };
-    let answer = tcp::probe(&request("localhost", port), DEADLINE)
+    let answer = tcp::probe(&request("localhost", port), &Network::Own, DEADLINE)
         .await
         .expect("an answer");
     assert_eq!((answer.open, answer.reason), (true, None));
     let port = closed_port().await;
-    let answer = tcp::probe(&request("127.0.0.1", port), DEADLINE)
+    let answer = tcp::probe(&request("127.0.0.1", port), &Network::Own, DEADLINE)
         .await
         .expect("an answer");
     assert_eq!(
@@ -570,7 +588,7 @@ async fn a_port_is_open_closed_or_silent() {
             Some(format!("connection to `127.0.0.1:{port}` refused"))
         )
     );
-    let error = tcp::probe(&request("no-such-host.invalid", 1), DEADLINE)
+    let error = tcp::probe(&request("no-such-host.invalid", 1), &Network::Own, DEADLINE)
         .await
         .expect_err("no such name");
     assert!(matches!(error, ProbeError::Name { .. }));
@@ -677,7 +695,7 @@ async fn dns_answers_are_texts_of_the_type_asked_for_with_their_status() {
             kind: kind.to_owned(),
             server: server.clone(),
         };
-        let answer = dns::probe(&request, DEADLINE)
+        let answer = dns::probe(&request, &Network::Own, DEADLINE)
             .await
             .unwrap_or_else(|error| panic!("{name} {kind}: {error}"));
         assert_eq!(answer.server, server);
@@ -728,9 +746,13 @@ async fn what_keeps_dns_from_an_answer_is_told_apart() {
     };
     let server = name_server().await.to_string();
     let started = Instant::now();
-    let error = dns::probe(&request("silent.example.test", "A", server.clone()), SHORT)
-        .await
-        .expect_err("silent");
+    let error = dns::probe(
+        &request("silent.example.test", "A", server.clone()),
+        &Network::Own,
+        SHORT,
+    )
+    .await
+    .expect_err("silent");
     assert!(error.is_timeout() && started.elapsed() < Duration::from_secs(2));
     let closed = UdpSocket::bind("127.0.0.1:0")
         .await
@@ -739,6 +761,7 @@ async fn what_keeps_dns_from_an_answer_is_told_apart() {
         .expect("its address");
     let error = dns::probe(
         &request("web.example.test", "A", closed.to_string()),
+        &Network::Own,
         DEADLINE,
     )
     .await
@@ -749,11 +772,15 @@ async fn what_keeps_dns_from_an_answer_is_told_apart() {
             address: closed.to_string()
         }
     );
-    let error = dns::probe(&request("a", "HTTPS", server.clone()), DEADLINE)
-        .await
-        .expect_err("no such type");
+    let error = dns::probe(
+        &request("a", "HTTPS", server.clone()),
+        &Network::Own,
+        DEADLINE,
+    )
+    .await
+    .expect_err("no such type");
     assert!(matches!(error, ProbeError::Invalid { what: "type", .. }));
-    let error = dns::probe(&request("a..b", "A", server), DEADLINE)
+    let error = dns::probe(&request("a..b", "A", server), &Network::Own, DEADLINE)
         .await
         .expect_err("no name");
     assert!(matches!(error, ProbeError::Invalid { what: "name", .. }));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_rustls::TlsConnector;
 
 use super::trust::{Roots, Trust};
-use super::{Certificate, ProbeError, address, bare, connect, within};
+use super::{Certificate, Network, ProbeError, address, bare, within};
 
 /// Whose certificate to ask for.
 #[derive(Debug, Clone)]
@@ -41,7 +41,11 @@ pub struct Answer {
 /// # Errors
 ///
 /// When there is no connection, no TLS behind the port, or no answer within the deadline.
-pub async fn probe(request: &Request, deadline: Duration) -> Result<Answer, ProbeError> {
+pub async fn probe(
+    request: &Request,
+    network: &Network,
+    deadline: Duration,
+) -> Result<Answer, ProbeError> {
     let started = Instant::now();
     let address = address(&request.host, request.port);
     let name = bare(request.server_name.as_deref().unwrap_or(&request.host));
@@ -50,7 +54,9 @@ pub async fn probe(request: &Request, deadline: Duration) -> Result<Answer, Prob
     let trust = Arc::new(Trust::new(Roots::load(request.ca.as_deref()).await?, true));
     let config = trust.config(&[])?;
     let certificate = within(deadline, &address, async {
-        let stream = connect(&request.host, request.port, deadline).await?;
+        let stream = network
+            .connect(&request.host, request.port, deadline)
+            .await?;
         let stream = TlsConnector::from(Arc::new(config))
             .connect(server, stream)
             .await;

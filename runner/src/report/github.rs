@@ -47,7 +47,7 @@ impl Github {
             EventKind::RunFinished(end) => {
                 self.end = format!(
                     "{} in {}",
-                    text::counts(&end.counts),
+                    text::counts(&end.counts, end.stand_in),
                     text::duration(end.duration_ms)
                 );
                 None

@@ -88,6 +88,9 @@ fn case(step: &StepFinished) -> TestCase {
     case.set_classname(step.id.guide.clone());
     case.set_time(Duration::from_millis(step.duration_ms));
     case.set_assertions(step.checks.len());
+    if step.stand_in {
+        case.add_property(("stand-in", "true"));
+    }
     case.extra.insert("file".into(), step.file.clone().into());
     case.extra
         .insert("line".into(), step.line.to_string().into());

@@ -193,7 +193,7 @@ impl<W: Write> Terminal<W> {
         writeln!(
             self.out,
             "{} in {}",
-            text::counts(&end.counts),
+            text::counts(&end.counts, end.stand_in),
             text::duration(end.duration_ms)
         )?;
         self.out.flush()

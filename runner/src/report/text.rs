@@ -49,8 +49,8 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
-/// `3 steps: 1 passed, 2 failed`, worst first.
-pub fn counts(counts: &BTreeMap<State, u32>) -> String {
+/// `3 steps: 1 passed, 2 failed; 1 by a stand-in`, worst first.
+pub fn counts(counts: &BTreeMap<State, u32>, stand_in: u32) -> String {
     let total: u32 = counts.values().sum();
     let mut text = format!("{total} {}", if total == 1 { "step" } else { "steps" });
     for (index, (state, count)) in counts.iter().filter(|(_, count)| **count > 0).enumerate() {
@@ -59,6 +59,9 @@ pub fn counts(counts: &BTreeMap<State, u32>) -> String {
             "{} {count} {state}",
             if index == 0 { ":" } else { "," }
         );
+    }
+    if stand_in > 0 {
+        let _ = write!(text, "; {stand_in} by a stand-in");
     }
     text
 }
@@ -261,9 +264,13 @@ mod tests {
     #[test]
     fn counts_are_worst_first() {
         let map = BTreeMap::from([(State::Passed, 2), (State::Failed, 1), (State::Skipped, 0)]);
-        assert_eq!(counts(&map), "3 steps: 1 failed, 2 passed");
+        assert_eq!(counts(&map, 0), "3 steps: 1 failed, 2 passed");
         assert_eq!(
-            counts(&BTreeMap::from([(State::Passed, 1)])),
+            counts(&map, 2),
+            "3 steps: 1 failed, 2 passed; 2 by a stand-in"
+        );
+        assert_eq!(
+            counts(&BTreeMap::from([(State::Passed, 1)]), 0),
             "1 step: 1 passed"
         );
     }

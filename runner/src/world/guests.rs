@@ -125,7 +125,9 @@ impl Agent for AgentOf {
             let guest = self.guest().await?;
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
             // What the server makes of other letters differs by version.
-            let text = std::str::from_utf8(input).ok().filter(|text| text.is_ascii());
+            let text = std::str::from_utf8(input)
+                .ok()
+                .filter(|text| text.is_ascii());
             let text = text.ok_or_else(|| AgentError {
                 message: "the agent takes plain ASCII only".to_owned(),
                 passing: false,

@@ -1,6 +1,8 @@
 //! A lab of the book's inventory: its credentials, its start, and the clients that know it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use runbook::model::Book;
 use runbook_lab::Homelab;
@@ -10,17 +12,14 @@ use tokio::sync::OnceCell;
 
 use super::fixture::{Credentials, TOKEN, USER, preconditions};
 use super::machines::{self, Machines};
-use super::{Proxmox, World};
+use super::{LabNetwork, Proxmox, World, state};
 use crate::action::Failure;
 use crate::remote::SshSettings;
 
-/// Why a lab of a state file runs no scripts.
-const NO_MACHINES: &str = "a lab from a file of states has no machines that run scripts";
-
 /// What a lab is started from.
 pub enum LabState<'a> {
-    /// The book's inventory, and the folder it lies in.
-    Book(&'a Book, &'a Path),
+    /// The book's inventory, the folder it lies in, and the domains of the lab.
+    Book(&'a Book, &'a Path, &'a [String]),
     /// A fixture in the form of the recorded exchanges' header line.
     File(&'a str),
 }
@@ -40,19 +39,20 @@ pub struct Started {
 /// # Errors
 ///
 /// A fixture that cannot be read, no port to listen at.
-pub async fn start(state: LabState<'_>, credentials: &Credentials) -> Result<Started, Failure> {
+pub async fn start(from: LabState<'_>, credentials: &Credentials) -> Result<Started, Failure> {
     let said = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let (fixture, hosts) = match state {
-        LabState::Book(book, folder) => {
+    let (fixture, hosts) = match from {
+        LabState::Book(book, folder, domains) => {
             let value = preconditions(book, credentials);
             let fixture: Fixture = serde_json::from_value(value)
                 .map_err(|error| Failure::new(format!("the inventory makes no lab: {error}")))?;
-            let hosts = machines::prepare(&book.inventory, folder, &fixture).await;
+            let hosts = machines::prepare(&book.inventory, folder, domains, &fixture).await?;
             (fixture, hosts)
         }
         LabState::File(text) => {
             let fixture = Fixture::parse(text).map_err(|error| said(&error))?;
-            (fixture, Err(NO_MACHINES.to_owned()))
+            let hosts = machines::start(state::specs(&fixture), &[]).await;
+            (fixture, hosts)
         }
     };
     let lab = match &hosts {
@@ -61,7 +61,10 @@ pub async fn start(state: LabState<'_>, credentials: &Credentials) -> Result<Sta
     };
     let lab = lab.map_err(|error| said(&error))?;
     let machines = match hosts {
-        Ok(prepared) => prepared.serve(&lab).await,
+        Ok(prepared) => {
+            let nodes: Vec<String> = fixture.nodes.iter().map(|node| node.name.clone()).collect();
+            prepared.serve(&lab, nodes).await
+        }
         Err(why) => Err(why),
     };
     Ok(Started {
@@ -100,9 +103,10 @@ impl Credentials {
     }
 }
 
-pub(super) async fn open(book: &Book, folder: &Path) -> Result<World, Failure> {
+pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Result<World, Failure> {
     let credentials = Credentials::random()?;
-    let Started { lab, machines, .. } = start(LabState::Book(book, folder), &credentials).await?;
+    let state = LabState::Book(book, folder, domains);
+    let Started { lab, machines, .. } = start(state, &credentials).await?;
     let client = |auth| {
         Client::new(Endpoint {
             url: lab.url(),
@@ -125,6 +129,11 @@ pub(super) async fn open(book: &Book, folder: &Path) -> Result<World, Failure> {
                 ..SshSettings::default()
             })
             .map_err(Clone::clone),
+        network: machines
+            .as_ref()
+            .map(|machines| Arc::new(LabNetwork::new(machines.hosts())))
+            .map_err(Clone::clone),
+        brought: AtomicU64::new(0),
         identity: OnceCell::new(),
         _machines: machines.ok(),
         _lab: Some(lab),

@@ -15,17 +15,21 @@ use runbook_lab::pve::Hooks;
 use runbook_lab::ssh;
 
 use super::fixture::{lab, node_names, text, vmids};
+use super::stand_ins;
+use crate::action::Failure;
 use crate::process::start_beside;
 use crate::scratch::Scratch;
 
+/// The port of the API on every node, and the unit behind it.
+const API: (u16, &str) = (8006, "pveproxy");
 /// Where a book keeps files that are laid over a machine's, beside the inventory.
-const OVERLAYS: &str = "lab";
+pub(super) const OVERLAYS: &str = "lab";
 
 /// The machines of a lab that runs.
 pub struct Machines {
     // What talks to them goes first, their files last.
     ssh: ssh::Server,
-    _hosts: Hosts,
+    hosts: Hosts,
     _scratch: Scratch,
 }
 
@@ -33,6 +37,11 @@ impl Machines {
     /// The file for `ssh -F`.
     pub fn ssh_config(&self) -> PathBuf {
         self.ssh.config().to_owned()
+    }
+
+    /// The machines themselves.
+    pub(super) fn hosts(&self) -> Hosts {
+        self.hosts.clone()
     }
 }
 
@@ -42,12 +51,23 @@ pub(super) struct Prepared {
     scratch: Scratch,
 }
 
-/// Makes the machines of an inventory. The error is why scripts on them are skipped.
+/// Makes the machines of an inventory. The inner error is why scripts on them are skipped.
+///
+/// # Errors
+///
+/// What the inventory says of stand-ins and cannot be.
 pub(super) async fn prepare(
     inventory: &Inventory,
     folder: &Path,
+    domains: &[String],
     fixture: &Fixture,
-) -> Result<Prepared, String> {
+) -> Result<Result<Prepared, String>, Failure> {
+    let specs = specs(inventory, folder, fixture)?;
+    Ok(start(specs, domains).await)
+}
+
+/// Makes machines. The error is why there are none.
+pub(super) async fn start(specs: Vec<Spec>, domains: &[String]) -> Result<Prepared, String> {
     let scratch = Scratch::new().map_err(|error| format!("the lab has no directory: {error}"))?;
     for name in ["roots", "ssh"] {
         let made = std::fs::create_dir(scratch.path().join(name));
@@ -57,8 +77,8 @@ pub(super) async fn prepare(
         .map_err(|error| format!("the path of this program cannot be found: {error}"))?;
     let mut place = SandboxConfig::new(program, Vec::new());
     place.spawn = start_beside;
-    let specs = specs(inventory, folder, fixture);
-    match Hosts::start(place, &scratch.path().join("roots"), specs).await {
+    let roots = scratch.path().join("roots");
+    match Hosts::start(place, &roots, specs, domains).await {
         Ok(hosts) => Ok(Prepared { hosts, scratch }),
         Err(Error::Forbidden(forbidden)) => Err(format!("{forbidden}; hint: {}", forbidden.hint)),
         Err(error) => Err(said(&error)),
@@ -72,13 +92,18 @@ impl Prepared {
     }
 
     /// Opens the machines to SSH, now that there is an API.
-    pub(super) async fn serve(self, lab: &Homelab) -> Result<Machines, String> {
+    pub(super) async fn serve(self, lab: &Homelab, nodes: Vec<String>) -> Result<Machines, String> {
         let Self { hosts, scratch } = self;
         hosts.set_cluster(lab.cluster());
         let ssh = hosts.ssh(&scratch.path().join("ssh")).await;
+        let ssh = ssh.map_err(|error| said(&error))?;
+        for node in nodes {
+            let (port, unit) = API;
+            hosts.serve(&node, port, unit, lab.serves()).await;
+        }
         Ok(Machines {
-            ssh: ssh.map_err(|error| said(&error))?,
-            _hosts: hosts,
+            ssh,
+            hosts,
             _scratch: scratch,
         })
     }
@@ -94,7 +119,7 @@ fn said(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn specs(inventory: &Inventory, folder: &Path, fixture: &Fixture) -> Vec<Spec> {
+fn specs(inventory: &Inventory, folder: &Path, fixture: &Fixture) -> Result<Vec<Spec>, Failure> {
     let overlay = |name: &str| Some(folder.join(OVERLAYS).join(name)).filter(|path| path.is_dir());
     let nodes = node_names(inventory);
     let first = nodes.first().cloned().unwrap_or_default();
@@ -130,8 +155,9 @@ fn specs(inventory: &Inventory, folder: &Path, fixture: &Fixture) -> Vec<Spec> {
     }
     for spec in &mut specs {
         spec.overlay = overlay(&spec.name);
+        spec.stand_ins = stand_ins::of(inventory, &spec.name, folder)?;
     }
-    specs
+    Ok(specs)
 }
 
 fn guest_spec(guest: &Guest, vmid: u32, first: &str, fixture: &Fixture) -> Spec {
@@ -169,6 +195,7 @@ fn spec(name: &str, role: Role, written: Option<&Node>) -> Spec {
         packages: list("packages"),
         devices: Vec::new(),
         pools: Vec::new(),
+        stand_ins: Vec::new(),
         overlay: None,
         up: true,
     }

@@ -3,14 +3,20 @@
 //! On a real profile there is one world. In the lab guides that need each other share one, others have their own, each started
 //! when it is first asked for and gone with the run. Nothing is changed here.
 
+mod brought;
+pub mod domains;
 pub mod fixture;
 mod guests;
 mod lab;
 mod machines;
+mod network;
 mod profile;
+mod stand_ins;
+mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runbook::model::Book;
@@ -20,6 +26,7 @@ use tokio::sync::OnceCell;
 
 pub use lab::{LabState, Started, start as start_lab};
 pub use machines::Machines;
+pub use network::LabNetwork;
 
 use crate::action::Failure;
 use crate::process::Cancel;
@@ -35,6 +42,8 @@ pub struct Worlds {
     is_lab: bool,
     /// Where relative paths of the inventory begin.
     folder: PathBuf,
+    /// The domains of the lab.
+    domains: Vec<String>,
     secrets: Arc<Secrets>,
     cancel: Cancel,
     worlds: Mutex<HashMap<u32, Arc<OnceCell<Arc<World>>>>>,
@@ -44,6 +53,10 @@ pub struct Worlds {
 pub struct World {
     proxmox: Result<Proxmox, Failure>,
     ssh: Result<SshSettings, String>,
+    /// The lab's network, or why there is none; there is none on a real profile.
+    network: Result<Arc<LabNetwork>, String>,
+    /// How many scripts have used programs that the book brings.
+    brought: AtomicU64,
     identity: OnceCell<BTreeMap<String, String>>,
     // Before the API that they follow.
     _machines: Option<Machines>,
@@ -69,8 +82,10 @@ impl Worlds {
     ) -> Self {
         let inventory = request.root.join(&book.options.inventory);
         let folder = inventory.parent().unwrap_or(&request.root).to_owned();
+        let domains = domains::domains(&book, domains::given(&request.vars));
         Self {
             book,
+            domains,
             profile: request.profile.clone(),
             is_lab: request.is_lab(),
             folder,
@@ -97,7 +112,7 @@ impl Worlds {
 
     async fn open(&self) -> Result<Arc<World>, Failure> {
         let world = if self.is_lab {
-            lab::open(&self.book, &self.folder).await?
+            lab::open(&self.book, &self.folder, &self.domains).await?
         } else {
             profile::open(self).await?
         };
@@ -113,6 +128,47 @@ impl Worlds {
             .and_then(|world| world.identity.get())
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The configuration of OpenSSH that reaches the machines of a lab; it is started when need be.
+    ///
+    /// # Errors
+    ///
+    /// Why there are none, for people.
+    pub async fn ssh_config(&self, world: u32) -> Result<PathBuf, String> {
+        let world = self.get(world).await.map_err(|failure| failure.message)?;
+        let settings = world.ssh.as_ref().map_err(Clone::clone)?;
+        settings
+            .config
+            .clone()
+            .ok_or_else(|| "it has no configuration of OpenSSH".to_owned())
+    }
+
+    /// How often stand-ins of a world were used so far: connections to services and scripts with programs that the book
+    /// brings. Nothing is started for it.
+    pub fn stand_ins_used(&self, world: u32) -> u64 {
+        let Some(world) = self.started(world) else {
+            return 0;
+        };
+        let connections = world.network.as_ref().map_or(0, |it| it.stand_ins_used());
+        connections + world.brought.load(Ordering::Acquire)
+    }
+
+    /// Notices that a script runs on a machine of the lab: it may use a program that the book brings.
+    pub fn notice(&self, world: u32, machine: &str, script: &str) {
+        let overlay = self.folder.join(machines::OVERLAYS).join(machine);
+        if self.is_lab
+            && brought::is_used(&overlay, script)
+            && let Some(world) = self.started(world)
+        {
+            world.brought.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// A world that was asked for already.
+    fn started(&self, world: u32) -> Option<Arc<World>> {
+        let worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+        worlds.get(&world)?.get().cloned()
     }
 
     /// Ends the labs.
@@ -132,6 +188,11 @@ impl World {
     /// When the profile names none, or what it names cannot be used.
     pub fn proxmox(&self) -> Result<&Proxmox, Failure> {
         self.proxmox.as_ref().map_err(Clone::clone)
+    }
+
+    /// The network of a lab, or why there is none.
+    pub fn network(&self) -> Result<Arc<LabNetwork>, String> {
+        self.network.clone()
     }
 
     /// What it is, for records: version, node and cluster. Asked once.

@@ -3,6 +3,7 @@
 //! Reads files and secrets; connects to nothing.
 
 use std::fs;
+use std::sync::atomic::AtomicU64;
 
 use runbook::node::Node;
 use runbook_proxmox::{Auth, Client, Endpoint, Trust};
@@ -39,6 +40,8 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
     Ok(World {
         proxmox,
         ssh: Ok(settings),
+        network: Err("a real profile has its own network".to_owned()),
+        brought: AtomicU64::new(0),
         identity: OnceCell::new(),
         _machines: None,
         _lab: None,

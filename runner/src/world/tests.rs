@@ -58,7 +58,7 @@ fn what_a_step_can_create_is_absent_at_first() {
 #[tokio::test]
 async fn a_lab_answers_with_what_the_inventory_says() {
     let book = book();
-    let world = lab::open(&book, std::path::Path::new("."))
+    let world = lab::open(&book, std::path::Path::new("."), &[])
         .await
         .expect("a lab");
     let proxmox = world.proxmox().expect("a Proxmox VE");
@@ -95,7 +95,7 @@ async fn a_lab_answers_with_what_the_inventory_says() {
 
 #[tokio::test]
 async fn who_is_not_the_lab_is_refused_with_a_fingerprint() {
-    let world = lab::open(&book(), std::path::Path::new("."))
+    let world = lab::open(&book(), std::path::Path::new("."), &[])
         .await
         .expect("a lab");
     let url = world

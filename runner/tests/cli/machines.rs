@@ -67,4 +67,11 @@ fn scripts_run_on_the_machines_they_name() {
         expected.map(|(id, state)| (id.into(), state.into())).into();
     assert_eq!(ended, expected, "{events:#?}");
     assert_eq!(code, 1);
+    // A program that the book brings is a stand-in for the real one.
+    let by_stand_in: Vec<&str> = events
+        .iter()
+        .filter(|event| event["stand_in"] == true)
+        .filter_map(|event| event["id"].as_str()?.rsplit('/').next())
+        .collect();
+    assert_eq!(by_stand_in, ["own"]);
 }

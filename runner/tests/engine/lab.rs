@@ -82,8 +82,9 @@ fn a_probe_of_an_inventory_machine_never_leaves() {
     let ran = BookTest::new(&steps).inventory(MACHINES).run();
     for id in ["a", "b", "c", "d"] {
         assert_eq!(ran.state(id), State::Skipped, "{id}: {}", ran.why(id));
+        // The tests' own program cannot isolate; with the real one the lab answers (`tests/cli/stand_ins.rs`).
         assert!(
-            ran.why(id).contains("the lab serves nothing at"),
+            ran.why(id).contains("isolation is not possible here"),
             "{}",
             ran.why(id)
         );
@@ -153,18 +154,13 @@ fn files_are_changed_below_the_scratch_directory_only() {
 }
 
 #[test]
-fn kubectl_and_ssh_know_the_lab_only() {
+fn kubectl_knows_the_lab_only() {
     let steps = bash(
         "id: a\neffect: read",
         "test -s \"$KUBECONFIG\"; grep -q '\"contexts\":\\[\\]' \"$KUBECONFIG\"",
-    ) + &bash(
-        "id: b\neffect: read\nneeds: []",
-        "command -v ssh >/dev/null || exit 0\ncase $(command -v ssh) in */bin/ssh) ;; esac\n! ssh -o ConnectTimeout=5 somewhere.example true 2>said; grep -q 'the lab serves no such host' said",
     );
     let ran = BookTest::new(&steps).run();
-    for id in ["a", "b"] {
-        assert_eq!(ran.state(id), State::Passed, "{id}: {}", ran.why(id));
-    }
+    assert_eq!(ran.state("a"), State::Passed, "{}", ran.why("a"));
 }
 
 #[test]
