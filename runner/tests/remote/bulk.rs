@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use runbook_runner::process::{Cancel, Limits, Record, Stream};
 
-use crate::endpoint::{endpoint, run, script};
+use crate::endpoint::{Endpoint, endpoint, run, script};
 
 /// What the runner itself may need while another machine prints much.
 const RESIDENT_KIB_MAX: u64 = 64 << 10;
@@ -41,9 +41,9 @@ async fn a_gigabyte_passes_in_bounded_memory() {
     assert!(grown < RESIDENT_KIB_MAX, "{grown} KiB more");
 }
 
-#[tokio::test]
-async fn bytes_come_as_they_are() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(bytes_come_as_they_are);
+
+async fn bytes_come_as_they_are(endpoint: Endpoint) {
     let program = script(
         "python",
         "import sys; sys.stdout.buffer.write(bytes(range(256)) * 400)",
@@ -59,9 +59,9 @@ async fn bytes_come_as_they_are() {
     assert_eq!(answer.stdout, all.repeat(400));
 }
 
-#[tokio::test]
-async fn a_long_script_runs_whole() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_long_script_runs_whole);
+
+async fn a_long_script_runs_whole(endpoint: Endpoint) {
     let remote = endpoint.remote();
     for (language, line, last) in [
         ("bash", "x='it'\\''s a line'\n", "echo \"$x\" $LINENO"),
@@ -90,9 +90,9 @@ async fn a_long_script_runs_whole() {
     assert_eq!(left, "", "the files are removed");
 }
 
-#[tokio::test]
-async fn steps_run_side_by_side() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(steps_run_side_by_side);
+
+async fn steps_run_side_by_side(endpoint: Endpoint) {
     let endpoint = Arc::new(endpoint);
     let mut running = tokio::task::JoinSet::new();
     for number in 0..20 {
@@ -107,9 +107,9 @@ async fn steps_run_side_by_side() {
     assert!(started.elapsed() < Duration::from_secs(9), "side by side");
 }
 
-#[tokio::test]
-async fn output_is_seen_as_it_comes() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(output_is_seen_as_it_comes);
+
+async fn output_is_seen_as_it_comes(endpoint: Endpoint) {
     let seen = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&seen);
     let record = Record {

@@ -41,9 +41,9 @@ async fn folder(endpoint: &Endpoint, key: &str) -> String {
         .await
 }
 
-#[tokio::test]
-async fn it_gives_the_same_result_and_leaves_nothing() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(it_gives_the_same_result_and_leaves_nothing);
+
+async fn it_gives_the_same_result_and_leaves_nothing(endpoint: Endpoint) {
     let key = key();
     let text = "cat; echo \"$X\"; echo err >&2; head -c 3000000 /dev/zero | tr '\\0' x; setsid sleep 300 & exit 255";
     let (finished, note) = detached(&key, "r1", text)
@@ -60,9 +60,9 @@ async fn it_gives_the_same_result_and_leaves_nothing() {
     assert_eq!(folder(&endpoint, &key).await, "");
 }
 
-#[tokio::test]
-async fn its_time_and_a_stop_end_it_there() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(its_time_and_a_stop_end_it_there);
+
+async fn its_time_and_a_stop_end_it_there(endpoint: Endpoint) {
     for stops in [false, true] {
         let (key, number) = (key(), unique());
         let text = format!("echo up; trap '' TERM; setsid sleep {number} & sleep {number}");
@@ -126,14 +126,13 @@ async fn child_that_is_killed() {
         .await;
 }
 
-#[tokio::test]
-async fn a_killed_runner_finds_it_again_running_or_ended() {
-    let Some(endpoint) = endpoint() else { return };
-    let count = tempfile::tempdir().expect("a folder");
+crate::everywhere!(a_killed_runner_finds_it_again_running_or_ended);
+
+async fn a_killed_runner_finds_it_again_running_or_ended(endpoint: Endpoint) {
     for ends_first in [false, true] {
         let (key, number) = (key(), unique());
-        let file = count.path().join(&key);
-        let file = file.display();
+        // There, wherever that is.
+        let file = format!("/tmp/runbook-test-{key}");
         let text = format!(
             "echo once >>{file}; sleep {number} & p=$!; sleep 8; kill $p; echo done; exit 7"
         );
@@ -161,15 +160,15 @@ async fn a_killed_runner_finds_it_again_running_or_ended() {
         assert_eq!(finished.output.stdout.text(), "done\n");
         let expected = "found again: run r1 began it and did not see its end";
         assert_eq!(note.as_deref(), Some(expected));
-        let ran = endpoint.says(&format!("cat {file}")).await;
+        let ran = endpoint.says(&format!("cat {file}; rm {file}")).await;
         assert_eq!(ran, "once\n", "it was not begun twice");
         assert_eq!(folder(&endpoint, &key).await, "");
     }
 }
 
-#[tokio::test]
-async fn one_that_was_killed_there_is_lost_and_the_next_begins_anew() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(one_that_was_killed_there_is_lost_and_the_next_begins_anew);
+
+async fn one_that_was_killed_there_is_lost_and_the_next_begins_anew(endpoint: Endpoint) {
     let (key, number) = (key(), unique());
     let remote = endpoint.remote();
     let script = detached(&key, "r1", &format!("sleep {number}"));

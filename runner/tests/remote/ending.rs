@@ -22,9 +22,9 @@ const STUBBORN: [&str; 6] = [
     "(trap '' TERM HUP INT; setsid setsid sleep NUMBER >/dev/null 2>&1 &) ; sleep NUMBER",
 ];
 
-#[tokio::test]
-async fn a_hang_is_ended_with_all_it_started() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_hang_is_ended_with_all_it_started);
+
+async fn a_hang_is_ended_with_all_it_started(endpoint: Endpoint) {
     endpoint.says("true").await;
     for stubborn in STUBBORN {
         let number = unique();
@@ -47,9 +47,9 @@ async fn a_hang_is_ended_with_all_it_started() {
     }
 }
 
-#[tokio::test]
-async fn who_asks_to_stop_ends_it_too() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(who_asks_to_stop_ends_it_too);
+
+async fn who_asks_to_stop_ends_it_too(endpoint: Endpoint) {
     for at_once in [false, true] {
         let number = unique();
         let cancel = Cancel::new();
@@ -75,9 +75,9 @@ async fn who_asks_to_stop_ends_it_too() {
     }
 }
 
-#[tokio::test]
-async fn what_a_script_leaves_behind_is_ended_and_counted() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(what_a_script_leaves_behind_is_ended_and_counted);
+
+async fn what_a_script_leaves_behind_is_ended_and_counted(endpoint: Endpoint) {
     let number = unique();
     let finished = endpoint
         .bash(&format!("setsid sleep {number} >/dev/null 2>&1 & exit 0"))
@@ -116,9 +116,9 @@ async fn child_that_is_killed() {
     let _ = run(&endpoint.remote(), "bash", &text, &[], 300.0).await;
 }
 
-#[tokio::test]
-async fn a_killed_runner_leaves_nothing_there() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_killed_runner_leaves_nothing_there);
+
+async fn a_killed_runner_leaves_nothing_there(endpoint: Endpoint) {
     for stubborn in [STUBBORN[1], STUBBORN[3]] {
         let number = unique();
         let mut child = std::process::Command::new(std::env::current_exe().expect("this program"))

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runbook_runner::process::{Cancel, Limits, Record};
+use runbook_lab::hosts::{Hosts, Role, Spec};
+use runbook_lab::isolate;
+use runbook_runner::process::{Cancel, Limits, Record, start_beside};
 use runbook_runner::remote::{
     Connections, Finished, Login, Program, Remote, RemoteError, Script, SshSettings, Way,
 };
@@ -20,6 +22,10 @@ const LISTEN_MAX: Duration = Duration::from_secs(10);
 /// What a login of ours has: bash takes itself for one that is not started by `sshd`, and leaves the user's `.bashrc` alone.
 const ENVIRONMENT: &str = "SetEnv SHLVL=3";
 
+/// The lab's machines have no `setsid`; scripts here leave their session by it.
+const SETSID: &str = "#!/usr/bin/python3\nimport os, sys\n\
+    if os.getpgrp() == os.getpid() and os.fork():\n    os._exit(0)\nos.setsid()\nos.execvp(sys.argv[1], sys.argv[1:])\n";
+
 /// Where programs run in a test.
 pub(crate) struct Endpoint {
     pub(crate) config: PathBuf,
@@ -27,6 +33,16 @@ pub(crate) struct Endpoint {
     pub(crate) connections: Arc<Connections>,
     /// The server, when it is our own.
     pub(crate) server: Option<Server>,
+    /// The lab whose machine it is.
+    _lab: Option<Lab>,
+}
+
+/// A lab with one machine.
+struct Lab {
+    // What talks to the machine goes first, its files last.
+    _ssh: runbook_lab::ssh::Server,
+    _hosts: Hosts,
+    _directory: TempDir,
 }
 
 /// A server of our own.
@@ -58,6 +74,54 @@ pub(crate) fn own_endpoint() -> Option<Endpoint> {
     let server = Server::start(&sshd);
     let config = server.directory.path().join("config");
     Some(Endpoint::new(config, "target".into(), Some(server)))
+}
+
+/// A machine of the lab; `None`, said aloud, where there can be none or another server is given.
+pub(crate) async fn in_the_lab() -> Option<Endpoint> {
+    if std::env::var_os("RUNBOOK_TEST_SSH_CONFIG").is_some() {
+        skipped("another server is given");
+        return None;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_runbook"));
+    if let Err(why) = isolate::available_with(program) {
+        skipped(&format!("{why}; hint: {}", why.hint));
+        return None;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    for name in ["roots", "ssh", "overlay/usr/local/bin"] {
+        fs::create_dir_all(at(name)).expect("a directory");
+    }
+    let setsid = at("overlay/usr/local/bin/setsid");
+    fs::write(&setsid, SETSID).expect("a program");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&setsid, mode).expect("a program");
+    let spec = Spec {
+        name: "target".into(),
+        role: Role::Host,
+        addresses: vec!["192.168.4.20".parse().expect("an address")],
+        user: None,
+        units: Vec::new(),
+        packages: Vec::new(),
+        devices: Vec::new(),
+        pools: Vec::new(),
+        stand_ins: Vec::new(),
+        overlay: Some(at("overlay")),
+        up: true,
+    };
+    let mut place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
+    // What is tested here ends children of this process that it does not know.
+    place.spawn = start_beside;
+    let hosts = Hosts::start(place, &at("roots"), vec![spec], &[]).await;
+    let hosts = hosts.expect("a machine");
+    let ssh = hosts.ssh(&at("ssh")).await.expect("its SSH");
+    let mut endpoint = Endpoint::new(ssh.config().to_owned(), "target".into(), None);
+    endpoint._lab = Some(Lab {
+        _ssh: ssh,
+        _hosts: hosts,
+        _directory: directory,
+    });
+    Some(endpoint)
 }
 
 /// Says so past the harness, which keeps what a test prints that passes.
@@ -259,6 +323,7 @@ impl Endpoint {
             host,
             connections,
             server,
+            _lab: None,
         }
     }
 

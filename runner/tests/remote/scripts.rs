@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use runbook_runner::process::End;
 use runbook_runner::remote::{Login, Way};
 
-use crate::endpoint::{Endpoint, endpoint, own_endpoint, run};
+use crate::endpoint::{Endpoint, own_endpoint, run};
 
-#[tokio::test]
-async fn exit_codes_and_both_streams_come_back() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(exit_codes_and_both_streams_come_back);
+
+async fn exit_codes_and_both_streams_come_back(endpoint: Endpoint) {
     for code in [0, 1, 7, 126, 127, 254, 255] {
         let finished = endpoint
             .bash(&format!("echo out; echo err >&2; exit {code}"))
@@ -24,9 +24,9 @@ async fn exit_codes_and_both_streams_come_back() {
     assert_eq!(finished.output.stderr.text(), "");
 }
 
-#[tokio::test]
-async fn each_language_is_strict_and_its_failing_line_ends_it() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(each_language_is_strict_and_its_failing_line_ends_it);
+
+async fn each_language_is_strict_and_its_failing_line_ends_it(endpoint: Endpoint) {
     let remote = endpoint.remote();
     for (language, text, out, code) in [
         ("bash", "echo a; false | true; echo b", "a\n", 1),
@@ -40,18 +40,18 @@ async fn each_language_is_strict_and_its_failing_line_ends_it() {
     }
 }
 
-#[tokio::test]
-async fn a_command_that_reads_its_input_gets_the_end_at_once() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_command_that_reads_its_input_gets_the_end_at_once);
+
+async fn a_command_that_reads_its_input_gets_the_end_at_once(endpoint: Endpoint) {
     let finished = endpoint
         .bash("cat; read -r x || echo end; wc -c </dev/stdin")
         .await;
     assert_eq!(finished.output.stdout.text(), "end\n0\n");
 }
 
-#[tokio::test]
-async fn a_script_starts_in_the_home_with_an_environment_of_its_own() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_script_starts_in_the_home_with_an_environment_of_its_own);
+
+async fn a_script_starts_in_the_home_with_an_environment_of_its_own(endpoint: Endpoint) {
     let remote = endpoint.remote();
     let text = "[ \"$PWD\" = \"$HOME\" ] && [ \"$(cd ~ && pwd)\" = \"$HOME\" ] && echo home; env | cut -d= -f1 | sort | tr '\\n' ' '; type -P sleep >/dev/null";
     let env = [("LANG", "C.UTF-8"), ("TERM", "dumb")];
@@ -62,9 +62,9 @@ async fn a_script_starts_in_the_home_with_an_environment_of_its_own() {
     );
 }
 
-#[tokio::test]
-async fn a_missing_program_is_reported_as_a_shell_does() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(a_missing_program_is_reported_as_a_shell_does);
+
+async fn a_missing_program_is_reported_as_a_shell_does(endpoint: Endpoint) {
     let finished = endpoint.bash("no-such-program-here").await;
     assert_eq!(finished.code, Some(127));
     let said = finished.output.stderr.text().into_owned();
@@ -74,9 +74,9 @@ async fn a_missing_program_is_reported_as_a_shell_does() {
     );
 }
 
-#[tokio::test]
-async fn no_value_stands_in_a_command_line() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(no_value_stands_in_a_command_line);
+
+async fn no_value_stands_in_a_command_line(endpoint: Endpoint) {
     let remote = endpoint.remote();
     // The second one does stand in one: the script's own.
     let text = "t=word-in-the-script; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | \
@@ -86,9 +86,9 @@ async fn no_value_stands_in_a_command_line() {
     assert_eq!(finished.output.stdout.text().trim(), "script");
 }
 
-#[tokio::test]
-async fn hostile_values_arrive_as_they_are() {
-    let Some(endpoint) = endpoint() else { return };
+crate::everywhere!(hostile_values_arrive_as_they_are);
+
+async fn hostile_values_arrive_as_they_are(endpoint: Endpoint) {
     let remote = endpoint.remote();
     let values = [
         "",
