@@ -16,10 +16,20 @@ use crate::book::{clean, said, text};
 const NOT_COPIED: [&str; 2] = [".runbook", "book"];
 
 /// The steps that the lab skips, each with its reason, in the order of their IDs.
-const SKIPPED: &[(&str, &str)] = &[(
-    "manual/lab#what-there-is/not-there",
-    "the lab's pve1 has no `sgdisk`",
-)];
+const SKIPPED: &[(&str, &str)] = &[
+    (
+        "guides/gpu#driver/answers",
+        "the lab's render has no `nvidia-smi`",
+    ),
+    (
+        "guides/gpu#driver/module",
+        "the lab's render has no `modprobe`",
+    ),
+    (
+        "manual/lab#what-there-is/not-there",
+        "the lab's pve1 has no `sgdisk`",
+    ),
+];
 
 /// How the reason of a step begins that needs a program of the machine on which the book is verified: not the lab's to say.
 const OF_THIS_MACHINE: &str = "this machine has no `";
