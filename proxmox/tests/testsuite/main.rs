@@ -4,6 +4,7 @@
 
 mod agent;
 mod auth;
+mod cluster;
 mod corpus;
 mod server;
 mod tasks;
