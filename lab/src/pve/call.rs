@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::params::Params;
 use super::permission;
 use super::state::State;
-use super::task::Worker;
+use super::worker::Worker;
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]

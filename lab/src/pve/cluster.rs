@@ -2,7 +2,6 @@
 //!
 //! `call` is what the server and the lab's own `pvesh`, `pct` and `qm` use. It knows no HTTP.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +16,6 @@ use super::locks::Locks;
 use super::params::{Params, plain};
 use super::schema::{self, Method};
 use super::state::{State, Status, seed};
-use super::task::{Upid, Worker};
 use super::{auth, guest, permission};
 use crate::fixture::Fixture;
 
@@ -35,7 +33,7 @@ pub struct Cluster {
     /// When it started, for `uptime` of tasks' process starts.
     pub(crate) since: i64,
     fingerprint: std::sync::OnceLock<String>,
-    me: std::sync::Weak<Cluster>,
+    pub(crate) me: std::sync::Weak<Cluster>,
 }
 
 impl Cluster {
@@ -230,73 +228,6 @@ impl Ready {
             }
             Act::Later(act) => act(self.call).await.into(),
         }
-    }
-}
-
-impl Cluster {
-    /// Starts a task for a user on a node.
-    pub(crate) fn start_task<F, W>(
-        &self,
-        state: &mut State,
-        node: &str,
-        kind: &str,
-        id: &str,
-        user: &str,
-        work: W,
-    ) -> String
-    where
-        W: FnOnce(Worker) -> F + Send + 'static,
-        F: Future<Output = Result<(), Fail>> + Send + 'static,
-    {
-        state.ticks += 1;
-        let now = self.now();
-        let pid = 1000 + u32::try_from(state.ticks % 4_000_000).unwrap_or_default();
-        let pstart =
-            u64::try_from(now - self.since).unwrap_or_default() * 100 + 360_000 + state.ticks;
-        let (node, kind, id, user) = (
-            node.to_owned(),
-            kind.to_owned(),
-            id.to_owned(),
-            user.to_owned(),
-        );
-        let upid = Upid {
-            node,
-            pid,
-            pstart,
-            starttime: now,
-            kind: kind.clone(),
-            id: id.clone(),
-            user,
-        };
-        let text = upid.to_string();
-        let mut killed = state.tasks.start(upid);
-        let Some(cluster) = self.me.upgrade() else {
-            return text;
-        };
-        let (name, dies) = (text.clone(), self.faults.task_dies(&kind));
-        tokio::spawn(async move {
-            let worker = Worker {
-                cluster: cluster.clone(),
-                upid: name.clone(),
-            };
-            let ended = tokio::select! {
-                _ = killed.changed() => return,
-                ended = async {
-                    cluster.pace().await;
-                    work(worker).await
-                } => ended,
-            };
-            let now = cluster.now();
-            let mut state = cluster.lock();
-            match dies {
-                Some(super::faults::Death::Vanished) => state.tasks.vanish(&name, now),
-                Some(super::faults::Death::Failed(text)) => {
-                    state.tasks.finish(&name, Err(Fail::die(text)), now)
-                }
-                None => state.tasks.finish(&name, ended, now),
-            }
-        });
-        text
     }
 }
 

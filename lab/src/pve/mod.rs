@@ -24,6 +24,7 @@ pub mod schema;
 pub mod server;
 mod state;
 mod task;
+mod worker;
 
 pub use answer::{Answer, Fail};
 pub use auth::TICKET_SECONDS;

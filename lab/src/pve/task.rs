@@ -1,15 +1,12 @@
-//! Tasks: long work with an id (UPID), a log and an end, done by asynchronous workers.
+//! Tasks: long work with an id (UPID), a log and an end. What does the work is in `worker`.
 //!
-//! A worker ends OK, with warnings or with an error; a killed one leaves what a killed process leaves. Every log has a
-//! maximum of lines.
+//! Every log has a maximum of lines, and there is a maximum of tasks.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::answer::Fail;
-use super::cluster::Cluster;
 
 /// Lines of one task's log; more are dropped.
 pub const TASK_LOG_LINES_MAX: usize = 20_000;
@@ -44,13 +41,6 @@ pub(crate) struct Task {
 /// All tasks, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks(VecDeque<Task>);
-
-/// What a worker holds: its log and its cluster.
-#[derive(Clone)]
-pub(crate) struct Worker {
-    pub(crate) cluster: Arc<Cluster>,
-    pub(crate) upid: String,
-}
 
 impl std::fmt::Display for Upid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -216,24 +206,6 @@ impl Tasks {
             .collect();
         for upid in running {
             self.vanish(&upid, now);
-        }
-    }
-}
-
-impl Worker {
-    /// Adds a line to the log.
-    pub(crate) fn log(&self, line: impl AsRef<str>) {
-        self.cluster.lock().tasks.log(&self.upid, line.as_ref());
-    }
-
-    /// Adds a warning: the task ends with `WARNINGS: n`.
-    pub(crate) fn warn(&self, text: impl AsRef<str>) {
-        let mut state = self.cluster.lock();
-        state
-            .tasks
-            .log(&self.upid, &format!("WARN: {}", text.as_ref()));
-        if let Some(task) = state.tasks.get_mut(&self.upid) {
-            task.warnings += 1;
         }
     }
 }

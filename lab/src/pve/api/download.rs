@@ -15,7 +15,7 @@ use super::{Act, Route};
 use crate::pve::answer::{Fail, Outcome};
 use crate::pve::cluster::Call;
 use crate::pve::state::{State, file_volume};
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);

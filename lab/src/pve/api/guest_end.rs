@@ -11,7 +11,7 @@ use crate::pve::guest::{
 };
 use crate::pve::params::plain;
 use crate::pve::state::{Guest, State, parse_size};
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[
     (

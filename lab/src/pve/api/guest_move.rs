@@ -8,7 +8,7 @@ use crate::pve::guest::disk::{self, Wanted};
 use crate::pve::guest::{Naming, check_lock, find, find_mut, of, parse, print};
 use crate::pve::params::plain;
 use crate::pve::state::State;
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[
     (

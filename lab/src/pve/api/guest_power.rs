@@ -10,7 +10,7 @@ use crate::pve::guest::{
     Naming, change, check_lock, check_skiplock, find, find_mut, missing_bridge, of, run,
 };
 use crate::pve::state::{State, Status};
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[
     (

@@ -12,7 +12,7 @@ use crate::pve::guest::rights::{self, Wish, may_create};
 use crate::pve::guest::{check_unused, is_indexed, parse};
 use crate::pve::params::{Params, plain};
 use crate::pve::state::{Config, State};
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[("POST", "/nodes/{node}/lxc", Act::Now(create))];
 

@@ -10,7 +10,7 @@ use crate::pve::cluster::Call;
 use crate::pve::guest::{Naming, check_lock, disk};
 use crate::pve::params::{Params, plain, split_list};
 use crate::pve::state::{Guest, State, Volume};
-use crate::pve::task::Worker;
+use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[
     ("POST", "/nodes/{node}/vzdump", Act::Now(vzdump)),
