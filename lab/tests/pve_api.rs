@@ -443,19 +443,19 @@ async fn two_who_want_one_number_do_not_both_get_it() {
         ("ostemplate", TEMPLATE),
         ("rootfs", "thin:1"),
     ];
-    let (one, two) = tokio::join!(
-        task(&lab, "POST", "/nodes/pve1/lxc", &params),
-        task(&lab, "POST", "/nodes/pve1/lxc", &params)
-    );
-    let mut ends = [one, two];
-    ends.sort();
+    let upid = good(&lab, "POST", "/nodes/pve1/lxc", &params).await;
+    // The number is taken when the first call returns, not when its work is done.
+    let second = call(&lab, "POST", "/nodes/pve1/lxc", &params).await;
     assert_eq!(
-        ends,
-        [
-            "OK".to_owned(),
-            "unable to create CT 130 - CT 130 already exists on node 'pve1'".to_owned()
-        ]
+        (second.status, second.text()),
+        (500, "CT 130 already exists on node 'pve1'")
     );
+    let config = "/nodes/pve1/lxc/130/config";
+    assert_eq!(
+        call(&lab, "PUT", config, &[("memory", "600")]).await.text(),
+        "CT is locked (create)"
+    );
+    assert_eq!(end(&lab, upid.as_str().expect("it is a task")).await, "OK");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use super::cluster::Cluster;
 use super::params::Params;
 use super::permission;
 use super::state::State;
-use super::worker::Worker;
+use super::worker::{Pace, Worker};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,13 +127,37 @@ impl Call {
         W: FnOnce(Worker) -> F + Send + 'static,
         F: Future<Output = Result<(), Fail>> + Send + 'static,
     {
+        self.start(state, kind, id, Pace::Before, work)
+    }
+
+    /// The same for work that can be seen while it goes on; it asks for its time by [`Worker::pace`].
+    pub(crate) fn seen_task<F, W>(
+        &self,
+        state: &mut State,
+        kind: &str,
+        id: &str,
+        work: W,
+    ) -> Outcome
+    where
+        W: FnOnce(Worker) -> F + Send + 'static,
+        F: Future<Output = Result<(), Fail>> + Send + 'static,
+    {
+        self.start(state, kind, id, Pace::Within, work)
+    }
+
+    fn start<F, W>(&self, state: &mut State, kind: &str, id: &str, pace: Pace, work: W) -> Outcome
+    where
+        W: FnOnce(Worker) -> F + Send + 'static,
+        F: Future<Output = Result<(), Fail>> + Send + 'static,
+    {
         let node = self
             .params
             .text("node")
             .unwrap_or_else(|| state.nodes[0].name.clone());
+        let user = self.caller.authid();
         let upid = self
             .cluster
-            .start_task(state, &node, kind, id, self.caller.authid(), work);
+            .start_task(state, &node, kind, id, user, pace, work);
         Ok(Reply::from(upid))
     }
 }

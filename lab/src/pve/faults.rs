@@ -35,6 +35,8 @@ pub enum Fault {
     Task(Death),
     /// The guest agent does not answer.
     AgentDown,
+    /// A guest does not hear that it is asked to shut down.
+    Deaf,
 }
 
 /// How a task dies.
@@ -94,7 +96,7 @@ impl Faults {
         inner.take(Some(method), path, |fault| {
             !matches!(
                 fault,
-                Fault::Task(_) | Fault::AgentDown | Fault::Locked | Fault::Refuse
+                Fault::Task(_) | Fault::AgentDown | Fault::Deaf | Fault::Locked | Fault::Refuse
             )
         })
     }
@@ -123,6 +125,13 @@ impl Faults {
             .take(None, &format!("/{vmid}/"), |fault| {
                 *fault == Fault::AgentDown
             })
+            .is_some()
+    }
+
+    /// Whether that guest is not to hear that it is asked to shut down.
+    pub(crate) fn deaf(&self, vmid: u32) -> bool {
+        self.lock()
+            .take(None, &format!("/{vmid}/"), |fault| *fault == Fault::Deaf)
             .is_some()
     }
 

@@ -12,6 +12,8 @@ use super::answer::Fail;
 pub const TASK_LOG_LINES_MAX: usize = 20_000;
 /// Tasks that are remembered; the oldest are forgotten, as the real one's logs are.
 pub const TASKS_MAX: usize = 5_000;
+/// How a task ended whose worker is gone without a last line.
+pub(crate) const VANISHED: &str = "unexpected status";
 
 /// A task id in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,7 +181,7 @@ impl Tasks {
     /// The worker's process is gone without a last line.
     pub(crate) fn vanish(&mut self, upid: &str, now: i64) {
         if let Some(task) = self.get_mut(upid).filter(|task| task.end.is_none()) {
-            task.end = Some(("unexpected status".to_owned(), now));
+            task.end = Some((VANISHED.to_owned(), now));
             let _ = task.kill.send(true);
         }
     }

@@ -14,7 +14,7 @@ use crate::pve::guest::{
 };
 use crate::pve::params::{Params, plain, split_list};
 use crate::pve::schema::method;
-use crate::pve::state::{Config, Guest, Pending, State, Volume};
+use crate::pve::state::{Config, Pending, State, Volume};
 
 pub(super) const ROUTES: &[Route] = &[
     (
@@ -450,18 +450,4 @@ pub(super) fn fill(
         config.insert(option, value);
     }
     Ok(())
-}
-
-/// Takes a new guest's volumes and itself away again.
-pub(super) fn undo(state: &mut State, vmid: u32) {
-    state.guests.remove(&vmid);
-    state.volumes.retain(|volume| volume.vmid != Some(vmid));
-}
-
-/// A guest that is being made: its number is taken, and locked.
-pub(super) fn reserve(state: &mut State, place: &Place<'_>) {
-    let mut guest = Guest::new(place.kind, place.vmid, place.node, Config::new());
-    guest.created = place.now;
-    guest.config.insert("lock".into(), "create".into());
-    state.guests.insert(place.vmid, guest);
 }

@@ -1,16 +1,21 @@
-//! Copies of guests: clones, full and linked, and turning a guest into a template.
+//! Copies of guests: clones, full and linked.
 
+use std::sync::Arc;
+
+use super::guest_begin::{begin, finish, mark, unmark};
+use super::guest_config::Place;
 use super::{Act, Route};
 use crate::fixture::GuestKind::{self, Lxc, Qemu};
-use crate::pve::answer::{Fail, Outcome, Reply};
+use crate::pve::answer::{Fail, Outcome};
 use crate::pve::auth::uuid;
 use crate::pve::cluster::{Call, Cluster};
 use crate::pve::guest::disk::{self, Wanted};
 use crate::pve::guest::{
-    Naming, check_lock, check_unused, find, find_mut, is_indexed, mac, of, parse, print, snapshot,
+    Naming, check_lock, check_unused, find, is_indexed, mac, of, parse, print, snapshot,
 };
 use crate::pve::params::plain;
 use crate::pve::state::{Config, Guest, State};
+use crate::pve::worker::{Begun, Worker};
 
 pub(super) const ROUTES: &[Route] = &[
     (
@@ -23,16 +28,6 @@ pub(super) const ROUTES: &[Route] = &[
         "/nodes/{node}/qemu/{vmid}/clone",
         Act::Now(|call, state| clone(call, state, Qemu)),
     ),
-    (
-        "POST",
-        "/nodes/{node}/lxc/{vmid}/template",
-        Act::Now(|call, state| template(call, state, Lxc)),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/qemu/{vmid}/template",
-        Act::Now(|call, state| template(call, state, Qemu)),
-    ),
 ];
 
 /// What a clone is to be.
@@ -44,6 +39,7 @@ struct Plan {
     to: u32,
     snapshot: Option<String>,
     full: bool,
+    running: bool,
     storage: Option<String>,
     format: Option<String>,
     name: Option<String>,
@@ -51,14 +47,31 @@ struct Plan {
     pool: Option<String>,
 }
 
+fn plan(call: &Call, guest: &Guest, kind: GuestKind) -> Plan {
+    let params = &call.params;
+    Plan {
+        kind,
+        node: call.node(),
+        target: params.text("target").unwrap_or_else(|| call.node()),
+        from: call.vmid(),
+        to: params
+            .int("newid")
+            .and_then(|to| u32::try_from(to).ok())
+            .unwrap_or_default(),
+        snapshot: params.text("snapname").filter(|name| name != "current"),
+        full: params.flag_or("full", !guest.is_template()),
+        running: guest.is_running(),
+        storage: params.text("storage"),
+        format: params.text("format"),
+        name: params.text(if kind == Lxc { "hostname" } else { "name" }),
+        description: params.text("description"),
+        pool: params.text("pool"),
+    }
+}
+
 fn clone(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     let params = &call.params;
-    let (node, from) = (call.node(), call.vmid());
-    let to = params
-        .int("newid")
-        .and_then(|to| u32::try_from(to).ok())
-        .unwrap_or_default();
-    let target = params.text("target").unwrap_or_else(|| node.clone());
+    let target = params.text("target").unwrap_or_else(|| call.node());
     if state.node(&target).is_none() {
         return Err(Fail::die(format!("node '{target}' does not exist")));
     }
@@ -70,144 +83,234 @@ fn clone(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     }
     let guest = of(call, state, kind)?;
     check_lock(guest)?;
-    let name = params.text("snapname").filter(|name| name != "current");
-    let config = match &name {
+    let plan = plan(call, guest, kind);
+    if kind == Lxc {
+        check_unused(state, plan.to)?;
+    }
+    refuse(call, state, guest, &plan)?;
+    if kind == Qemu {
+        check_unused(state, plan.to).map_err(|_| {
+            let to = plan.to;
+            Fail::die(format!(
+                "unable to create VM {to}: config file already exists"
+            ))
+        })?;
+    }
+    let from = plan.from;
+    // The containers are marked when the call returns (pve-container, `API2/LXC.pm`, `clone_vm`), a new machine by the
+    // worker (qemu-server, `API2/Qemu.pm`, `clone_vm`).
+    let begun = match kind {
+        Lxc => Some(begin_copy(&call.cluster, state, &plan)?),
+        Qemu => None,
+    };
+    call.seen_task(
+        state,
+        &kind.task("clone"),
+        &from.to_string(),
+        move |worker| async move { make(&worker, &plan, begun).await },
+    )
+}
+
+/// What can be known before anything is copied. The texts and their order are those of the two `clone_vm`.
+fn refuse(call: &Call, state: &State, guest: &Guest, plan: &Plan) -> Result<(), Fail> {
+    let config = match &plan.snapshot {
         Some(name) => &snapshot(guest, name)?.config,
         None => &guest.config,
     };
-    let full = params.flag_or("full", !guest.is_template());
-    if !full && !guest.is_template() && name.is_none() {
-        return Err(Fail::die(
-            "Linked clone feature is not supported for this guest: it is no template",
-        ));
+    for (name, given) in [("storage", &plan.storage), ("format", &plan.format)] {
+        if !plan.full && given.is_some() {
+            return Err(Fail::die(format!(
+                "parameter '{name}' not allowed for linked clones"
+            )));
+        }
     }
-    if !full && params.has("storage") {
-        return Err(Fail::die(
-            "parameter 'storage' not allowed for linked clones",
-        ));
+    if let Some(storage) = &plan.storage {
+        let path = format!("/storage/{storage}");
+        call.check(state, &path, &["Datastore.AllocateSpace"])?;
+        disk::check_storage(state, &plan.target, storage, disk::content(plan.kind))?;
     }
-    if kind == Lxc && full && guest.is_running() && name.is_none() {
+    for (option, volid) in disk::disks(plan.kind, config) {
+        if is_indexed(&option, "unused") {
+            continue;
+        }
+        let own = volid.split(':').next().unwrap_or_default();
+        if plan.storage.is_none() {
+            let path = format!("/storage/{own}");
+            call.check(state, &path, &["Datastore.AllocateSpace"])?;
+        }
+        copyable(state, plan, &option, &volid)?;
+    }
+    let bind = config.iter().find(|(option, value)| {
+        plan.kind == Lxc
+            && is_indexed(option, "mp")
+            && plain(value).is_some_and(|text| text.starts_with('/'))
+    });
+    match bind {
+        Some((option, value)) => {
+            let text = plain(value).unwrap_or_default();
+            let kind = if text.starts_with("/dev/") {
+                "device"
+            } else {
+                "bind"
+            };
+            Err(Fail::die(format!(
+                "unable to clone mountpoint '{option}' (type {kind})"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether a disk can be copied, or linked, from where it is.
+fn copyable(state: &State, plan: &Plan, option: &str, volid: &str) -> Result<(), Fail> {
+    if plan.kind == Lxc && plan.full && plan.running && plan.snapshot.is_none() {
         return Err(Fail::die(
             "Full clone of a running container is only possible from a snapshot",
         ));
     }
-    if let Some(storage) = params.text("storage") {
-        call.check(
-            state,
-            &format!("/storage/{storage}"),
-            &["Datastore.AllocateSpace"],
-        )?;
-        disk::check_storage(state, &target, &storage, disk::content(kind))?;
-    } else {
-        for (_, volid) in disk::disks(kind, config) {
-            let storage = volid.split(':').next().unwrap_or_default();
-            call.check(
-                state,
-                &format!("/storage/{storage}"),
-                &["Datastore.AllocateSpace"],
-            )?;
-        }
-    }
-    check_unused(state, to).map_err(|fail| match kind {
-        Lxc => fail,
-        Qemu => Fail::die(format!(
-            "unable to create VM {to}: config file already exists"
-        )),
-    })?;
-    let plan = Plan {
-        kind,
-        node,
-        target,
-        from,
-        to,
-        snapshot: name,
-        full,
-        storage: params.text("storage"),
-        format: params.text("format"),
-        name: params.text(if kind == Lxc { "hostname" } else { "name" }),
-        description: params.text("description"),
-        pool: params.text("pool"),
+    let Some(storage) = volid
+        .split_once(':')
+        .and_then(|(storage, _)| state.storage(storage))
+    else {
+        return Ok(());
     };
-    call.task(
-        state,
-        &kind.task("clone"),
-        &from.to_string(),
-        move |worker| async move {
-            let held = worker.cluster.guest_lock(kind, from).await?;
-            worker.log(if plan.full {
-                "create full clone"
-            } else {
-                "create linked clone"
-            });
-            copy(&worker.cluster, &plan)?;
-            drop(held);
-            worker.cluster.hooks.cloned(from, plan.to).await;
-            Ok(())
-        },
-    )
+    let from_snapshot = plan.snapshot.is_some();
+    let drawn = volid.contains("cloudinit") || option == "tpmstate0";
+    let can = if plan.full || plan.kind == Qemu && drawn {
+        storage.copies(volid, from_snapshot)
+    } else {
+        storage.links(plan.kind, volid, from_snapshot)
+    };
+    if can {
+        return Ok(());
+    }
+    Err(Fail::die(match plan.kind {
+        Lxc if plan.full => return Ok(()),
+        Lxc => format!("Linked clone feature for '{volid}' is not available"),
+        Qemu => format!(
+            "{} clone feature is not supported for{} '{volid}' ({option})",
+            if plan.full || drawn { "Full" } else { "Linked" },
+            if from_snapshot { " a snapshot of" } else { "" },
+        ),
+    }))
 }
 
-fn copy(cluster: &Cluster, plan: &Plan) -> Result<(), Fail> {
-    let now = cluster.now();
-    let mut state = cluster.lock();
-    let source = find(&state, plan.kind, &plan.node, plan.from)?.clone();
-    check_unused(&state, plan.to)?;
+/// The source and the copy of a container, marked.
+fn begin_copy(cluster: &Arc<Cluster>, state: &mut State, plan: &Plan) -> Result<[Begun; 2], Fail> {
+    let source = mark(cluster, state, plan.kind, &plan.node, plan.from, "disk")?;
+    let copy = begin(cluster, state, plan.kind, &plan.target, plan.to)?;
+    let mut config = bare(state, plan)?;
+    config.retain(|option, _| !disk::is_disk(plan.kind, option));
+    config.insert("lock".into(), "create".into());
+    if let Some(guest) = state.guests.get_mut(&plan.to) {
+        guest.config = config;
+    }
+    Ok([source, copy])
+}
+
+/// What the copy keeps of its source, with its own identity. Without a name a container has its source's, a machine is
+/// called a copy (the two `clone_vm`).
+fn bare(state: &State, plan: &Plan) -> Result<Config, Fail> {
+    let source = find(state, plan.kind, &plan.node, plan.from)?;
     let mut config = match &plan.snapshot {
-        Some(name) => snapshot(&source, name)?.config.clone(),
+        Some(name) => snapshot(source, name)?.config.clone(),
         None => source.config.clone(),
     };
     config.retain(|option, _| {
-        !matches!(
-            option.as_str(),
-            "parent" | "lock" | "template" | "description" | "snaptime"
-        ) && !is_indexed(option, "unused")
+        !matches!(option.as_str(), "parent" | "lock" | "template" | "snaptime")
+            && !is_indexed(option, "unused")
     });
-    let mut made = Vec::new();
-    for (option, volid) in disk::disks(plan.kind, &config.clone()) {
-        match copy_disk(&mut state, plan, &config, &option, &volid, now) {
-            Ok((value, new)) => {
-                made.push(new);
-                config.insert(option, value.into());
-            }
-            Err(fail) => {
-                state.volumes.retain(|volume| !made.contains(&volume.volid));
-                return Err(Fail::die(format!("clone failed: {}", fail.line())));
-            }
-        }
-    }
     fresh_identity(plan.kind, &mut config);
     match (plan.kind, &plan.name) {
-        (Lxc, Some(name)) => config.insert("hostname".into(), name.clone().into()),
-        (Lxc, None) => config.insert(
-            "hostname".into(),
-            format!("Copy-of-CT-{}", source.name()).into(),
-        ),
-        (Qemu, Some(name)) => config.insert("name".into(), name.clone().into()),
-        (Qemu, None) => config.insert(
-            "name".into(),
-            format!("Copy-of-VM-{}", source.name()).into(),
-        ),
-    };
+        (Lxc, Some(name)) => drop(config.insert("hostname".into(), name.clone().into())),
+        (Lxc, None) => {}
+        (Qemu, Some(name)) => drop(config.insert("name".into(), name.clone().into())),
+        (Qemu, None) => {
+            let name = config.get("name").and_then(plain);
+            let name = name.unwrap_or_else(|| plan.from.to_string());
+            config.insert("name".into(), format!("Copy-of-VM-{name}").into());
+        }
+    }
     if let Some(text) = &plan.description {
-        config.insert(
-            "description".into(),
-            super::guest_config::described(plan.kind, text).into(),
-        );
+        let text = super::guest_config::described(plan.kind, text);
+        config.insert("description".into(), text.into());
     }
-    let mut guest = Guest::new(plan.kind, plan.to, &plan.target, config);
-    guest.created = now;
-    state.guests.insert(plan.to, guest);
-    if let Some(pool) = plan
-        .pool
-        .as_ref()
-        .and_then(|pool| state.access.pools.get_mut(pool))
-    {
-        pool.vms.insert(plan.to);
+    Ok(config)
+}
+
+async fn make(worker: &Worker, plan: &Plan, begun: Option<[Begun; 2]>) -> Result<(), Fail> {
+    let cluster = &worker.cluster;
+    let mut begun: Vec<Begun> = begun
+        .into_iter()
+        .flatten()
+        .map(|begun| begun.of(worker))
+        .collect();
+    let what = if plan.kind == Lxc { "container" } else { "VM" };
+    // A machine's file is locked while it is copied, a container has its mark.
+    let held = match plan.kind {
+        Qemu => Some(cluster.guest_lock(Qemu, plan.from).await?),
+        Lxc => None,
+    };
+    if plan.kind == Qemu {
+        let mut state = cluster.lock();
+        check_lock(find(&state, Qemu, &plan.node, plan.from)?)?;
+        check_unused(&state, plan.to)?;
+        let copy = begin(cluster, &mut state, Qemu, &plan.target, plan.to)?;
+        if let Some(guest) = state.guests.get_mut(&plan.to) {
+            guest.config.insert("lock".into(), "clone".into());
+        }
+        begun.push(copy.of(worker));
     }
+    worker.log(format!(
+        "creating a clone of {what} {} with ID {}",
+        plan.from, plan.to
+    ));
+    let failed = |fail: Fail| Fail::die(format!("clone failed: {}", fail.line()));
+    worker.pace().await.map_err(failed)?;
+    let copied = {
+        let mut state = cluster.lock();
+        let is_running = find(&state, plan.kind, &plan.node, plan.from)?.is_running();
+        if is_running != plan.running {
+            return Err(Fail::die("unexpected state change"));
+        }
+        copy(&mut state, plan, cluster.now()).map_err(failed)
+    };
+    for line in copied? {
+        worker.log(line);
+    }
+    begun.into_iter().for_each(Begun::done);
+    drop(held);
+    cluster.hooks.cloned(plan.from, plan.to).await;
     Ok(())
 }
 
-/// A disk of the copy: linked to the template's base, or a volume of its own. Returns the option's value and the volume.
+/// Makes the copy's disks and takes the marks away. Returns what the log says of them.
+fn copy(state: &mut State, plan: &Plan, now: i64) -> Result<Vec<String>, Fail> {
+    let mut config = bare(state, plan)?;
+    let mut lines = Vec::new();
+    for (option, volid) in disk::disks(plan.kind, &config.clone()) {
+        let (value, linked) = copy_disk(state, plan, &config, &option, &volid, now)?;
+        config.insert(option.clone(), value.into());
+        lines.push(match (plan.kind, linked) {
+            (Lxc, false) => format!("create full clone of mountpoint {option} ({volid})"),
+            (Lxc, true) => format!("create linked clone of mount point {option} ({volid})"),
+            (Qemu, false) => format!("create full clone of drive {option} ({volid})"),
+            (Qemu, true) => format!("create linked clone of drive {option} ({volid})"),
+        });
+    }
+    let place = Place {
+        kind: plan.kind,
+        node: &plan.target,
+        vmid: plan.to,
+        now,
+    };
+    finish(state, &place, config, plan.pool.as_deref());
+    unmark(state, plan.from, "disk");
+    Ok(lines)
+}
+
+/// A disk of the copy: linked to the base or snapshot, or a volume of its own. Returns the option's value and whether it
+/// is linked.
 fn copy_disk(
     state: &mut State,
     plan: &Plan,
@@ -215,7 +318,7 @@ fn copy_disk(
     option: &str,
     volid: &str,
     now: i64,
-) -> Result<(String, String), Fail> {
+) -> Result<(String, bool), Fail> {
     let text = config.get(option).and_then(plain).unwrap_or_default();
     let source = state
         .volumes
@@ -236,22 +339,19 @@ fn copy_disk(
         format: Some(&format),
         now,
     };
-    let base = volid.contains("base-") || volid.contains("basevol-");
-    let new = match (plan.full || !base, cloudinit) {
+    let linked = !plan.full && !cloudinit && option != "tpmstate0";
+    let new = match (linked, cloudinit) {
         (_, true) => super::guest_config::cloudinit_volume(state, &wanted)?,
-        (true, false) => disk::alloc(state, &wanted)?,
-        (false, false) => disk::link(state, volid, &wanted)?,
+        (false, false) => disk::alloc(state, &wanted)?,
+        (true, false) => disk::link(state, volid, &wanted)?,
     };
     let mut values = parse(plan.kind, option, &text);
-    values.set(
-        if plan.kind == Lxc { "volume" } else { "file" },
-        new.clone(),
-    );
+    values.set(if plan.kind == Lxc { "volume" } else { "file" }, new);
     if plan.kind == Qemu || values.has("size") {
         let bytes = if cloudinit { 4 << 20 } else { source.size };
         values.set("size", disk::size_text(bytes));
     }
-    Ok((print(plan.kind, option, &values), new))
+    Ok((print(plan.kind, option, &values), linked))
 }
 
 /// New addresses and identifiers, as a copy must not share them.
@@ -281,62 +381,5 @@ fn fresh_identity(kind: GuestKind, config: &mut Config) {
         );
         smbios.set("uuid", uuid());
         config.insert("smbios1".into(), print(Qemu, "smbios1", &smbios).into());
-    }
-}
-
-fn template(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let (node, vmid) = (call.node(), call.vmid());
-    let guest = of(call, state, kind)?;
-    check_lock(guest)?;
-    let what = if kind == Lxc { "CT" } else { "VM" };
-    if !guest.snapshots.is_empty() {
-        return Err(Fail::die(format!(
-            "unable to create template, because {what} contains snapshots"
-        )));
-    }
-    if guest.is_template() {
-        return Err(Fail::die("you can't convert a template to a template"));
-    }
-    if guest.is_running() {
-        return Err(Fail::die(match kind {
-            Lxc => format!("you can't convert a container to a template if it's running ({vmid})"),
-            Qemu => "you can't convert a VM to template if VM is running vm".to_owned(),
-        }));
-    }
-    let only = call.params.text("disk");
-    let answer = call.task(
-        state,
-        &kind.task("template"),
-        &vmid.to_string(),
-        move |worker| async move {
-            {
-                let _held = worker.cluster.guest_lock(kind, vmid).await?;
-                let mut state = worker.cluster.lock();
-                let guest = find(&state, kind, &node, vmid)?;
-                check_lock(guest)?;
-                let mut config = guest.config.clone();
-                for (option, volid) in disk::disks(kind, &config.clone()) {
-                    let chosen = only.as_ref().is_none_or(|only| *only == option)
-                        && !is_indexed(&option, "unused")
-                        && !volid.contains("cloudinit");
-                    if !chosen {
-                        continue;
-                    }
-                    let base = disk::to_base(&mut state, &volid);
-                    let text = config.get(&option).and_then(plain).unwrap_or_default();
-                    config.insert(option, text.replacen(&volid, &base, 1).into());
-                }
-                config.insert("template".into(), 1.into());
-                find_mut(&mut state, kind, &node, vmid)?.config = config;
-            }
-            worker.cluster.hooks.templated(vmid).await;
-            Ok(())
-        },
-    );
-    // A container's conversion goes on behind an empty answer.
-    if kind == Lxc {
-        answer.map(|_| Reply::null())
-    } else {
-        answer
     }
 }

@@ -1,9 +1,10 @@
 //! Disks to other storages, disks off the configuration, guests to other nodes.
 
+use super::guest_begin::{mark, unmark};
 use super::{Act, Route};
 use crate::fixture::GuestKind::{self, Lxc, Qemu};
 use crate::pve::answer::{Fail, Outcome};
-use crate::pve::cluster::Call;
+use crate::pve::cluster::{Call, Cluster};
 use crate::pve::guest::disk::{self, Wanted};
 use crate::pve::guest::{Naming, check_lock, find, find_mut, of, parse, print};
 use crate::pve::params::plain;
@@ -117,17 +118,46 @@ fn move_disk(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
         delete: params.flag("delete"),
     };
     let task = if kind == Lxc { "move_volume" } else { "qmmove" };
-    call.task(state, task, &vmid.to_string(), move |worker| async move {
+    call.seen_task(state, task, &vmid.to_string(), move |worker| async move {
         carry(&worker, &way).await
     })
 }
 
 async fn carry(worker: &Worker, way: &Way) -> Result<(), Fail> {
-    let _held = worker.cluster.guest_lock(way.kind, way.vmid).await?;
-    let now = worker.cluster.now();
-    let mut state = worker.cluster.lock();
+    // A container says so while its volume is moved; a machine holds its file's lock (pve-container, `API2/LXC.pm`).
+    let begun = match way.kind {
+        Lxc => {
+            let mut state = worker.cluster.lock();
+            let begun = mark(
+                &worker.cluster,
+                &mut state,
+                Lxc,
+                &way.node,
+                way.vmid,
+                "disk",
+            )?;
+            Some(begun.of(worker))
+        }
+        Qemu => None,
+    };
+    let held = worker.cluster.guest_lock(way.kind, way.vmid).await?;
+    worker.pace().await?;
+    move_now(&worker.cluster, way)?;
+    drop(held);
+    if let Some(begun) = begun {
+        unmark(&mut worker.cluster.lock(), way.vmid, "disk");
+        begun.done();
+    }
+    Ok(())
+}
+
+fn move_now(cluster: &Cluster, way: &Way) -> Result<(), Fail> {
+    let now = cluster.now();
+    let mut state = cluster.lock();
     let guest = find(&state, way.kind, &way.node, way.vmid)?;
-    check_lock(guest)?;
+    if way.kind == Qemu {
+        check_lock(guest)?;
+    }
     let text = guest
         .config
         .get(&way.option)
@@ -188,16 +218,21 @@ fn migrate(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     if guest.is_running() && kind == Qemu && !call.params.flag("online") {
         return Err(Fail::die("can't migrate running VM without --online"));
     }
-    call.task(
+    call.seen_task(
         state,
         &kind.task("migrate"),
         &vmid.to_string(),
         move |worker| async move {
-            let _held = worker.cluster.guest_lock(kind, vmid).await?;
+            let begun = {
+                let _held = worker.cluster.guest_lock(kind, vmid).await?;
+                let mut state = worker.cluster.lock();
+                mark(&worker.cluster, &mut state, kind, &node, vmid, "migrate")?.of(&worker)
+            };
             worker.log(format!(
                 "starting migration of {} {vmid} to node '{target}'",
                 kind.word()
             ));
+            worker.pace().await?;
             let mut state = worker.cluster.lock();
             let volumes = disk::disks(kind, &find(&state, kind, &node, vmid)?.config);
             for (_, volid) in &volumes {
@@ -216,7 +251,9 @@ fn migrate(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
             find_mut(&mut state, kind, &node, vmid)?
                 .node
                 .clone_from(&target);
+            unmark(&mut state, vmid, "migrate");
             drop(state);
+            begun.done();
             worker.log("migration finished successfully (duration 00:00:01)");
             Ok(())
         },

@@ -1,4 +1,4 @@
-//! Starting, stopping and what is between: all of it tasks; what can be known at once is refused at once, as the API does.
+//! Starting, restarting and pausing: all of it tasks; what can be known at once is refused at once, as the API does.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use crate::pve::guest::{
     Naming, change, check_lock, check_skiplock, find, find_mut, missing_bridge, of, run,
 };
 use crate::pve::state::{State, Status};
-use crate::pve::worker::Worker;
 
 pub(super) const ROUTES: &[Route] = &[
     (
@@ -22,26 +21,6 @@ pub(super) const ROUTES: &[Route] = &[
         "POST",
         "/nodes/{node}/qemu/{vmid}/status/start",
         Act::Now(|call, state| start(call, state, Qemu)),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/lxc/{vmid}/status/stop",
-        Act::Now(|call, state| stop(call, state, Lxc, "stop")),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/qemu/{vmid}/status/stop",
-        Act::Now(|call, state| stop(call, state, Qemu, "stop")),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/lxc/{vmid}/status/shutdown",
-        Act::Now(|call, state| stop(call, state, Lxc, "shutdown")),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/qemu/{vmid}/status/shutdown",
-        Act::Now(|call, state| stop(call, state, Qemu, "shutdown")),
     ),
     (
         "POST",
@@ -84,13 +63,13 @@ pub(super) const ROUTES: &[Route] = &[
 const MANAGER_WAIT: Duration = Duration::from_millis(50);
 
 /// Whether that guest is managed for high availability and someone else calls.
-fn managed(call: &Call, state: &State, kind: GuestKind) -> Option<String> {
+pub(super) fn managed(call: &Call, state: &State, kind: GuestKind) -> Option<String> {
     let sid = format!("{}:{}", if kind == Lxc { "ct" } else { "vm" }, call.vmid());
     (state.ha_resources.contains_key(&sid) && !call.caller.is_manager()).then_some(sid)
 }
 
 /// The task that only tells the manager what is wanted; it ends before the guest has changed.
-fn ask_manager(
+pub(super) fn ask_manager(
     call: &Call,
     state: &mut State,
     kind: GuestKind,
@@ -237,61 +216,8 @@ fn mapped_devices(state: &State, node: &str, guest: &crate::pve::state::Guest) -
     Ok(())
 }
 
-fn not_running(word: &str, vmid: u32) -> Fail {
+pub(super) fn not_running(word: &str, vmid: u32) -> Fail {
     Fail::die(format!("{word} {vmid} not running"))
-}
-
-fn stop(call: &Call, state: &mut State, kind: GuestKind, how: &'static str) -> Outcome {
-    let skip = check_skiplock(call)?;
-    let (node, vmid) = (call.node(), call.vmid());
-    let running = of(call, state, kind).is_ok_and(|guest| guest.is_running());
-    if kind == Lxc && !running {
-        return Err(not_running("CT", vmid));
-    }
-    if let Some(sid) = managed(call, state, kind).filter(|_| running) {
-        return ask_manager(call, state, kind, sid, "stopped");
-    }
-    call.task(
-        state,
-        &kind.task(how),
-        &vmid.to_string(),
-        move |worker| async move { halt(&worker, kind, &node, vmid, skip).await.map(drop) },
-    )
-}
-
-/// Stops a guest under its lock; says whether it ran. A stopped machine is no error, a stopped container is.
-async fn halt(
-    worker: &Worker,
-    kind: GuestKind,
-    node: &str,
-    vmid: u32,
-    skip_lock: bool,
-) -> Result<bool, Fail> {
-    let cluster = &worker.cluster;
-    find(&cluster.lock(), kind, node, vmid)?;
-    let held = cluster.guest_lock(kind, vmid).await?;
-    {
-        let mut state = cluster.lock();
-        let guest = find_mut(&mut state, kind, node, vmid)?;
-        if !skip_lock {
-            check_lock(guest)?;
-        }
-        if !guest.is_running() {
-            return if kind == Lxc {
-                Err(not_running("CT", vmid))
-            } else {
-                Ok(false)
-            };
-        }
-        guest.status = Status::Stopped;
-    }
-    drop(held);
-    cluster.hooks.stopped(vmid).await;
-    // What waited for a stop is applied by the next start; a container's at once.
-    if kind == Lxc {
-        change::apply(&mut cluster.lock(), vmid);
-    }
-    Ok(true)
 }
 
 fn reboot(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {

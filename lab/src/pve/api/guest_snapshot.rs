@@ -1,15 +1,14 @@
-//! Snapshots: their tree, taking, going back, removing.
+//! Snapshots: their tree and what is kept in them.
 
 use serde_json::{Map, Value};
 
 use super::{Act, Route, index};
 use crate::fixture::GuestKind::{self, Lxc, Qemu};
-use crate::pve::answer::{Fail, Outcome, Reply};
-use crate::pve::auth::uuid;
+use crate::pve::answer::{Outcome, Reply};
 use crate::pve::cluster::Call;
-use crate::pve::guest::{Naming, check_lock, disk, find, find_mut, is_indexed, of, snapshot};
+use crate::pve::guest::{check_lock, disk, find_mut, is_indexed, of, snapshot};
 use crate::pve::params::plain;
-use crate::pve::state::{Config, Guest, Snapshot, State, Status};
+use crate::pve::state::{Config, Guest, Snapshot, State};
 
 pub(super) const ROUTES: &[Route] = &[
     (
@@ -23,16 +22,6 @@ pub(super) const ROUTES: &[Route] = &[
         Act::Now(|call, state| list(call, state, Qemu)),
     ),
     (
-        "POST",
-        "/nodes/{node}/lxc/{vmid}/snapshot",
-        Act::Now(|call, state| take(call, state, Lxc)),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/qemu/{vmid}/snapshot",
-        Act::Now(|call, state| take(call, state, Qemu)),
-    ),
-    (
         "GET",
         "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}",
         Act::Now(|_, _| index("cmd", &["rollback", "config"])),
@@ -41,16 +30,6 @@ pub(super) const ROUTES: &[Route] = &[
         "GET",
         "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}",
         Act::Now(|_, _| index("cmd", &["rollback", "config"])),
-    ),
-    (
-        "DELETE",
-        "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}",
-        Act::Now(|call, state| remove(call, state, Lxc)),
-    ),
-    (
-        "DELETE",
-        "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}",
-        Act::Now(|call, state| remove(call, state, Qemu)),
     ),
     (
         "GET",
@@ -71,16 +50,6 @@ pub(super) const ROUTES: &[Route] = &[
         "PUT",
         "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config",
         Act::Now(|call, state| describe(call, state, Qemu)),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/rollback",
-        Act::Now(|call, state| rollback(call, state, Lxc)),
-    ),
-    (
-        "POST",
-        "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback",
-        Act::Now(|call, state| rollback(call, state, Qemu)),
     ),
 ];
 
@@ -128,6 +97,9 @@ fn list(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
         if kind == Qemu {
             row.insert("vmstate".into(), u8::from(snapshot.vmstate).into());
         }
+        if let Some(state) = snapshot.state {
+            row.insert("snapstate".into(), state.into());
+        }
         rows.push(Value::Object(row));
     }
     let mut now = Map::from_iter([
@@ -149,6 +121,9 @@ pub(super) fn config_of(guest: &Guest, snapshot: &Snapshot) -> Config {
     config.insert("snaptime".into(), snapshot.snaptime.into());
     if let Some(parent) = &snapshot.parent {
         config.insert("parent".into(), parent.clone().into());
+    }
+    if let Some(state) = snapshot.state {
+        config.insert("snapstate".into(), state.into());
     }
     if snapshot
         .description
@@ -187,194 +162,4 @@ fn describe(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
         }
     }
     Ok(Reply::null())
-}
-
-fn take(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let (node, vmid, name) = (call.node(), call.vmid(), call.text("snapname"));
-    if name == "current" {
-        return Err(Fail::die(
-            "unable to use snapshot name 'current' (reserved name)",
-        ));
-    }
-    if kind == Lxc && name == "vzdump" {
-        return Err(Fail::die(
-            "unable to use snapshot name 'vzdump' (reserved name)",
-        ));
-    }
-    if kind == Qemu && name.eq_ignore_ascii_case("pending") {
-        return Err(Fail::die(format!(
-            "unable to use snapshot name '{name}' (reserved name)"
-        )));
-    }
-    let text = call
-        .params
-        .text("description")
-        .map(|text| text.trim_end().to_owned());
-    let vmstate = call.params.flag("vmstate");
-    call.task(
-        state,
-        &kind.task("snapshot"),
-        &vmid.to_string(),
-        move |worker| async move {
-            {
-                let _held = worker.cluster.guest_lock(kind, vmid).await?;
-                let now = worker.cluster.now();
-                let mut state = worker.cluster.lock();
-                let guest = find(&state, kind, &node, vmid)?;
-                check_lock(guest)?;
-                if guest.is_template() {
-                    return Err(Fail::die("you can't take a snapshot if it's a template"));
-                }
-                if guest.snapshots.iter().any(|snapshot| snapshot.name == name) {
-                    return Err(Fail::die(format!("snapshot name '{name}' already used")));
-                }
-                if !supported(&state, guest) {
-                    return Err(Fail::die("snapshot feature is not available"));
-                }
-                let guest = find_mut(&mut state, kind, &node, vmid)?;
-                let mut config = guest.config.clone();
-                let parent = config
-                    .shift_remove("parent")
-                    .and_then(|parent| plain(&parent));
-                config.retain(|option, _| {
-                    option != "description" && option != "lock" && !is_indexed(option, "unused")
-                });
-                let vmstate = vmstate && guest.is_running();
-                let text = Some(text.unwrap_or_default());
-                guest.snapshots.push(Snapshot {
-                    name: name.clone(),
-                    parent,
-                    snaptime: now,
-                    description: text,
-                    vmstate,
-                    config,
-                });
-                guest.config.insert("parent".into(), name.clone().into());
-            }
-            worker.cluster.hooks.snapshot(vmid, &name).await;
-            Ok(())
-        },
-    )
-}
-
-fn rollback(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let (node, vmid, name, start) = (
-        call.node(),
-        call.vmid(),
-        call.text("snapname"),
-        call.params.flag("start"),
-    );
-    call.task(
-        state,
-        &kind.task("rollback"),
-        &vmid.to_string(),
-        move |worker| async move {
-            let running = {
-                let _held = worker.cluster.guest_lock(kind, vmid).await?;
-                let mut state = worker.cluster.lock();
-                let guest = find(&state, kind, &node, vmid)?;
-                let back = snapshot(guest, &name)?.clone();
-                check_lock(guest)?;
-                if guest.is_template() {
-                    return Err(Fail::die("you can't rollback if vm is a template"));
-                }
-                newest_only(&state, guest, &name)?;
-                let guest = find_mut(&mut state, kind, &node, vmid)?;
-                let kept = guest.config.get("description").cloned();
-                let mut config = back.config.clone();
-                if let Some(text) = kept {
-                    config.insert("description".into(), text);
-                }
-                config.insert("parent".into(), name.clone().into());
-                // A machine that goes back in time tells its guest so.
-                if config.contains_key("vmgenid") {
-                    config.insert("vmgenid".into(), uuid().into());
-                }
-                // Volumes that came later are not lost.
-                let named: Vec<String> = disk::disks(kind, &config)
-                    .into_iter()
-                    .map(|(_, volid)| volid)
-                    .collect();
-                let later: Vec<String> = disk::disks(kind, &guest.config)
-                    .into_iter()
-                    .map(|(_, volid)| volid)
-                    .filter(|volid| !named.contains(volid))
-                    .collect();
-                later
-                    .iter()
-                    .for_each(|volid| disk::keep_unused(&mut config, volid));
-                let running = guest.is_running();
-                guest.config = config;
-                guest.pending.clear();
-                guest.status = Status::Stopped;
-                (running, back.vmstate)
-            };
-            if running.0 {
-                worker.cluster.hooks.stopped(vmid).await;
-            }
-            worker.cluster.hooks.rolled_back(vmid, &name).await;
-            if start || running.1 {
-                super::guest_power::boot(&worker.cluster, kind, &node, vmid, false).await?;
-            }
-            Ok(())
-        },
-    )
-}
-
-/// ZFS goes back to the newest snapshot only.
-fn newest_only(state: &State, guest: &Guest, name: &str) -> Result<(), Fail> {
-    let newest = guest
-        .snapshots
-        .last()
-        .is_some_and(|snapshot| snapshot.name == name);
-    for (_, volid) in disk::disks(guest.kind, &guest.config) {
-        let zfs = volid
-            .split_once(':')
-            .and_then(|(storage, _)| state.storage(storage))
-            .is_some_and(|storage| storage.kind == "zfspool");
-        if zfs && !newest {
-            return Err(Fail::die(format!(
-                "can't rollback, '{name}' is not most recent snapshot on '{volid}'"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn remove(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let (node, vmid, name) = (call.node(), call.vmid(), call.text("snapname"));
-    call.task(
-        state,
-        &kind.task("delsnapshot"),
-        &vmid.to_string(),
-        move |worker| async move {
-            {
-                let _held = worker.cluster.guest_lock(kind, vmid).await?;
-                let mut state = worker.cluster.lock();
-                let guest = find_mut(&mut state, kind, &node, vmid)?;
-                let gone = snapshot(guest, &name)?.clone();
-                check_lock(guest)?;
-                guest.snapshots.retain(|snapshot| snapshot.name != name);
-                for snapshot in guest
-                    .snapshots
-                    .iter_mut()
-                    .filter(|snapshot| snapshot.parent.as_deref() == Some(&name))
-                {
-                    snapshot.parent.clone_from(&gone.parent);
-                }
-                if guest.config.get("parent").and_then(Value::as_str) == Some(&name) {
-                    match gone.parent {
-                        Some(parent) => {
-                            guest.config.insert("parent".into(), parent.into());
-                        }
-                        None => {
-                            guest.config.shift_remove("parent");
-                        }
-                    }
-                }
-            }
-            worker.cluster.hooks.snapshot_removed(vmid, &name).await;
-            Ok(())
-        },
-    )
 }

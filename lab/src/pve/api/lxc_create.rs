@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::guest_config::{Place, fill, reserve, undo};
+use super::guest_begin::{begin, finish, free_disks, or_no_volumes};
+use super::guest_config::{Place, fill};
 use super::{Act, Route};
 use crate::fixture::GuestKind::Lxc;
 use crate::pve::answer::{Fail, Outcome};
@@ -12,7 +13,7 @@ use crate::pve::guest::rights::{self, Wish, may_create};
 use crate::pve::guest::{check_unused, is_indexed, parse};
 use crate::pve::params::{Params, plain};
 use crate::pve::state::{Config, State};
-use crate::pve::worker::Worker;
+use crate::pve::worker::{Begun, Worker};
 
 pub(super) const ROUTES: &[Route] = &[("POST", "/nodes/{node}/lxc", Act::Now(create))];
 
@@ -130,7 +131,8 @@ fn create(call: &Call, state: &mut State) -> Outcome {
     }
     let template = call.text("ostemplate");
     let storage = params.text("storage").unwrap_or_else(|| "local".into());
-    match (state.guests.get(&vmid), force) {
+    // Only a restore may overwrite (pve-container, `API2/LXC.pm`, `create_vm`).
+    match (state.guests.get(&vmid), force && restore) {
         (Some(guest), true) if guest.kind == Lxc && guest.is_running() => {
             return Err(Fail::die("can't overwrite running container"));
         }
@@ -153,9 +155,11 @@ fn create(call: &Call, state: &mut State) -> Outcome {
         restore,
         force,
     };
+    let begun =
+        begin(&call.cluster, state, Lxc, &plan.node, vmid).map_err(|fail| plan.failed(fail))?;
     let kind = if restore { "vzrestore" } else { "vzcreate" };
-    call.task(state, kind, &vmid.to_string(), move |worker| {
-        make(worker, plan)
+    call.seen_task(state, kind, &vmid.to_string(), move |worker| {
+        make(worker, plan, begun)
     })
 }
 
@@ -208,60 +212,41 @@ fn check_storages(
     Ok(())
 }
 
-async fn make(worker: Worker, plan: Plan) -> Result<(), Fail> {
-    let failed = |fail: Fail| {
+impl Plan {
+    /// The API says `create` or `restore` of the container before the reason (pve-container, `API2/LXC.pm`, `create_vm`).
+    fn failed(&self, fail: Fail) -> Fail {
+        let what = if self.restore { "restore" } else { "create" };
         Fail::die(format!(
-            "unable to create CT {} - {}",
-            plan.vmid,
+            "unable to {what} CT {} - {}",
+            self.vmid,
             fail.line()
         ))
-    };
-    let cluster = worker.cluster.clone();
+    }
+}
+
+async fn make(worker: Worker, plan: Plan, begun: Begun) -> Result<(), Fail> {
+    let (begun, cluster) = (begun.of(&worker), worker.cluster.clone());
+    worker.pace().await.map_err(|fail| plan.failed(fail))?;
     {
         let _held = cluster.guest_lock(Lxc, plan.vmid).await?;
         let now = cluster.now();
         let mut state = cluster.lock();
-        if plan.force
-            && let Some(old) = state
-                .guests
-                .get(&plan.vmid)
-                .filter(|guest| !guest.is_running())
-        {
-            let node = old.node.clone();
-            for (_, volid) in disk::disks(Lxc, &old.config.clone()) {
-                disk::free(&mut state, &node, &volid).map_err(failed)?;
-            }
-            undo(&mut state, plan.vmid);
+        if plan.force {
+            free_disks(&mut state, Lxc, plan.vmid).map_err(|fail| plan.failed(fail))?;
         }
-        check_unused(&state, plan.vmid).map_err(failed)?;
         let place = Place {
             kind: Lxc,
             node: &plan.node,
             vmid: plan.vmid,
             now,
         };
-        reserve(&mut state, &place);
-        match config(&mut state, &place, &plan) {
-            Ok(config) => {
-                if let Some(guest) = state.guests.get_mut(&plan.vmid) {
-                    guest.config = config;
-                }
-            }
-            Err(fail) => {
-                undo(&mut state, plan.vmid);
-                return Err(failed(fail));
-            }
-        }
-        if let Some(pool) = plan
-            .pool
-            .as_ref()
-            .and_then(|pool| state.access.pools.get_mut(pool))
-        {
-            pool.vms.insert(plan.vmid);
-        }
+        let config = or_no_volumes(&mut state, plan.vmid, |state| config(state, &place, &plan))
+            .map_err(|fail| plan.failed(fail))?;
+        finish(&mut state, &place, config, plan.pool.as_deref());
         drop(state);
         say(&worker, &plan);
     }
+    begun.done();
     cluster.hooks.created(plan.vmid, Lxc).await;
     if plan.restore {
         cluster.hooks.restored(plan.vmid, &plan.template).await;

@@ -9,6 +9,7 @@ mod domains;
 mod download;
 mod firewall;
 mod firewall_lists;
+mod guest_begin;
 mod guest_config;
 mod guest_copy;
 mod guest_end;
@@ -16,6 +17,9 @@ mod guest_move;
 mod guest_power;
 mod guest_read;
 mod guest_snapshot;
+mod guest_snapshot_work;
+mod guest_stop;
+mod guest_template;
 mod ha;
 mod lxc_create;
 mod mapping;
@@ -72,6 +76,9 @@ const FAMILIES: &[&[Route]] = &[
     guest_power::ROUTES,
     guest_read::ROUTES,
     guest_snapshot::ROUTES,
+    guest_snapshot_work::ROUTES,
+    guest_stop::ROUTES,
+    guest_template::ROUTES,
     ha::ROUTES,
     lxc_create::ROUTES,
     mapping::ROUTES,

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::guest_config::{Place, fill, reserve, undo};
+use super::guest_begin::{begin, finish, free_disks, or_no_volumes};
+use super::guest_config::{Place, fill};
 use super::{Act, Route};
 use crate::fixture::GuestKind::Qemu;
 use crate::pve::answer::{Fail, Outcome};
@@ -13,7 +14,7 @@ use crate::pve::guest::rights::{self, Wish, may_create};
 use crate::pve::guest::{check_unused, is_indexed, parse};
 use crate::pve::params::{Params, plain};
 use crate::pve::state::{Config, State};
-use crate::pve::worker::Worker;
+use crate::pve::worker::{Begun, Worker};
 
 pub(super) const ROUTES: &[Route] = &[("POST", "/nodes/{node}/qemu", Act::Now(create))];
 
@@ -109,6 +110,7 @@ fn create(call: &Call, state: &mut State) -> Outcome {
             disk::check_storage(state, &node, storage, "images")?;
         }
     }
+    let begun = begin(&call.cluster, state, Qemu, &node, vmid).map_err(failed)?;
     let kind = if archive.is_some() {
         "qmrestore"
     } else {
@@ -124,12 +126,12 @@ fn create(call: &Call, state: &mut State) -> Outcome {
         start: params.flag("start"),
         force,
     };
-    call.task(state, kind, &vmid.to_string(), move |worker| {
-        make(worker, plan)
+    call.seen_task(state, kind, &vmid.to_string(), move |worker| {
+        make(worker, plan, begun)
     })
 }
 
-async fn make(worker: Worker, plan: Plan) -> Result<(), Fail> {
+async fn make(worker: Worker, plan: Plan, begun: Begun) -> Result<(), Fail> {
     let what = if plan.archive.is_some() {
         "restore"
     } else {
@@ -142,58 +144,31 @@ async fn make(worker: Worker, plan: Plan) -> Result<(), Fail> {
             fail.line()
         ))
     };
-    let cluster = worker.cluster.clone();
+    let (begun, cluster) = (begun.of(&worker), worker.cluster.clone());
+    worker.pace().await.map_err(failed)?;
     {
         let _held = cluster.guest_lock(Qemu, plan.vmid).await?;
         let now = cluster.now();
         let mut state = cluster.lock();
-        if let Some(old) = state
-            .guests
-            .get(&plan.vmid)
-            .filter(|guest| plan.force && guest.kind == Qemu && !guest.is_running())
-        {
-            let node = old.node.clone();
-            for (_, volid) in disk::disks(Qemu, &old.config.clone()) {
-                disk::free(&mut state, &node, &volid).map_err(failed)?;
-            }
-            undo(&mut state, plan.vmid);
+        if plan.force {
+            free_disks(&mut state, Qemu, plan.vmid).map_err(failed)?;
         }
-        check_unused(&state, plan.vmid).map_err(failed)?;
         let place = Place {
             kind: Qemu,
             node: &plan.node,
             vmid: plan.vmid,
             now,
         };
-        reserve(&mut state, &place);
-        match config(&mut state, &place, &plan) {
-            Ok(config) => {
-                if let Some(guest) = state.guests.get_mut(&plan.vmid) {
-                    guest.config = config;
-                }
-            }
-            Err(fail) => {
-                undo(&mut state, plan.vmid);
-                return Err(failed(fail));
-            }
-        }
-        if let Some(pool) = plan
-            .pool
-            .as_ref()
-            .and_then(|pool| state.access.pools.get_mut(pool))
-        {
-            pool.vms.insert(plan.vmid);
-        }
-        let disks = state
-            .guests
-            .get(&plan.vmid)
-            .map(|guest| disk::disks(Qemu, &guest.config))
-            .unwrap_or_default();
+        let config = or_no_volumes(&mut state, plan.vmid, |state| config(state, &place, &plan))
+            .map_err(failed)?;
+        let disks = disk::disks(Qemu, &config);
+        finish(&mut state, &place, config, plan.pool.as_deref());
         drop(state);
         for (option, volid) in disks {
             worker.log(format!("{option}: successfully created disk '{volid}'"));
         }
     }
+    begun.done();
     cluster.hooks.created(plan.vmid, Qemu).await;
     if let Some(archive) = &plan.archive {
         cluster.hooks.restored(plan.vmid, archive).await;

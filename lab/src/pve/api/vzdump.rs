@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::guest_begin::{mark, unmark};
 use super::prune::{self, Keep, Scope};
 use super::{Act, Route};
 use crate::fixture::GuestKind::{self, Lxc};
 use crate::pve::answer::{Fail, Outcome};
 use crate::pve::cluster::Call;
-use crate::pve::guest::{Naming, check_lock, disk};
+use crate::pve::guest::{Naming, disk};
 use crate::pve::params::{Params, plain, split_list};
 use crate::pve::state::{Guest, State, Volume};
 use crate::pve::worker::Worker;
@@ -100,7 +101,7 @@ fn vzdump(call: &Call, state: &mut State) -> Outcome {
     } else {
         String::new()
     };
-    call.task(state, "vzdump", &id, move |worker| async move {
+    call.seen_task(state, "vzdump", &id, move |worker| async move {
         run(&worker, &plan).await
     })
 }
@@ -182,20 +183,28 @@ async fn one(worker: &Worker, plan: &Plan, vmid: u32) -> Result<String, Fail> {
         "INFO: status = {}",
         if running { "running" } else { "stopped" }
     ));
-    let _held = cluster.guest_lock(kind, vmid).await?;
+    let guest = {
+        let _held = cluster.guest_lock(kind, vmid).await?;
+        let guest = cluster.lock().guests.get(&vmid).cloned();
+        guest.ok_or_else(|| Fail::die(format!("unable to find VM '{vmid}'")))?
+    };
+    let begun = mark(
+        cluster,
+        &mut cluster.lock(),
+        kind,
+        &plan.node,
+        vmid,
+        "backup",
+    )?
+    .of(worker);
+    worker.pace().await?;
     let now = cluster.now();
-    let (guest, file, volid) = {
+    let (file, volid) = {
         let mut state = cluster.lock();
-        let guest = state
-            .guests
-            .get(&vmid)
-            .cloned()
-            .ok_or_else(|| Fail::die(format!("unable to find VM '{vmid}'")))?;
-        check_lock(&guest)?;
         let (file, volid, time) = archive(&state, plan, &guest, now);
         let volume = volume(&state, plan, &guest, &volid, time);
         state.volumes.push(volume);
-        (guest, file, volid)
+        (file, volid)
     };
     let mode = if running { plan.mode.as_str() } else { "stop" };
     worker.log(format!("INFO: backup mode: {mode}"));
@@ -205,6 +214,8 @@ async fn one(worker: &Worker, plan: &Plan, vmid: u32) -> Result<String, Fail> {
     if let Some(keep) = &plan.keep {
         prune_older(worker, plan, keep, kind, vmid).await;
     }
+    unmark(&mut cluster.lock(), vmid, "backup");
+    begun.done();
     worker.log(format!("INFO: Finished Backup of VM {vmid} (00:00:00)"));
     Ok(volid)
 }

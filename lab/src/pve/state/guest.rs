@@ -45,6 +45,8 @@ pub(crate) struct Snapshot {
     pub(crate) description: Option<String>,
     /// With the memory.
     pub(crate) vmstate: bool,
+    /// `prepare` or `delete` while that is so.
+    pub(crate) state: Option<&'static str>,
     pub(crate) config: Config,
 }
 
@@ -135,6 +137,9 @@ impl Guest {
             text.push_str(&section(&snapshot.config));
             if let Some(parent) = &snapshot.parent {
                 text.push_str(&format!("parent: {parent}\n"));
+            }
+            if let Some(state) = snapshot.state {
+                text.push_str(&format!("snapstate: {state}\n"));
             }
             text.push_str(&format!("snaptime: {}\n", snapshot.snaptime));
         }

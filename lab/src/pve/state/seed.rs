@@ -276,6 +276,7 @@ fn add_guest(state: &mut State, seed: &GuestSeed, first: &str, now: i64) {
             snaptime: snapshot.snaptime,
             description: snapshot.description.clone(),
             vmstate: false,
+            state: None,
             config: snapshot
                 .config
                 .clone()

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::fixture::GuestKind;
+
 /// A storage of the cluster.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Storage {
@@ -76,6 +78,32 @@ impl Storage {
             self.kind.as_str(),
             "lvmthin" | "zfspool" | "rbd" | "btrfs" | "fakesnap" | "zfs"
         )
+    }
+
+    /// Whether a volume can be the base of a linked clone: a template's base, or (not everywhere) a snapshot. What each
+    /// kind of storage can is its `volume_has_feature` in pve-storage; `fakesnap` is the recorded corpus' own kind, for
+    /// which everything can.
+    pub(crate) fn links(&self, kind: GuestKind, volid: &str, from_snapshot: bool) -> bool {
+        let base = volid
+            .rsplit(['/', ':'])
+            .next()
+            .is_some_and(|name| name.starts_with("base-") || name.starts_with("basevol-"));
+        match self.kind.as_str() {
+            "fakesnap" => true,
+            "lvmthin" | "rbd" => base || from_snapshot,
+            "btrfs" => base || volid.ends_with(".raw"),
+            "zfspool" | "zfs" => base && !from_snapshot,
+            // The clone would be a qcow2 file, which no container can have.
+            _ if self.is_directory() => base && !from_snapshot && kind == GuestKind::Qemu,
+            _ => false,
+        }
+    }
+
+    /// Whether a volume can be copied: any, but not everywhere as a snapshot has it.
+    pub(crate) fn copies(&self, volid: &str, from_snapshot: bool) -> bool {
+        !from_snapshot
+            || matches!(self.kind.as_str(), "fakesnap" | "lvmthin" | "rbd" | "btrfs")
+            || volid.ends_with(".qcow2")
     }
 
     /// Whether it may hold that kind of content.
