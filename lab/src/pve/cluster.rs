@@ -16,6 +16,7 @@ use super::locks::Locks;
 use super::params::{Params, plain};
 use super::schema::{self, Method};
 use super::state::{State, Status, seed};
+use super::uploads::Uploads;
 use super::{auth, guest, permission};
 use crate::fixture::Fixture;
 
@@ -26,6 +27,7 @@ pub struct Cluster {
     pub(crate) hooks: Box<dyn Hooks>,
     pub(crate) faults: Faults,
     pub(crate) secret: [u8; 32],
+    pub(crate) uploads: Uploads,
     /// Seconds the clock is ahead: tests let tickets expire.
     ahead: AtomicI64,
     /// How long a task takes at least, in milliseconds.
@@ -51,6 +53,7 @@ impl Cluster {
             hooks,
             faults: Faults::default(),
             secret: auth::random(),
+            uploads: Uploads::default(),
             ahead: AtomicI64::new(0),
             task_ms: AtomicU64::new(fixture.task_ms),
             since: now,

@@ -93,8 +93,13 @@ pub trait Hooks: Send + Sync {
     fn volume_removed(&self, _volid: &str) -> HookFuture<'_, ()> {
         Box::pin(async {})
     }
-    /// A file of the lab's own network; `None` where the lab does not serve that URL.
-    fn download(&self, _url: &str) -> HookFuture<'_, Option<std::io::Result<Vec<u8>>>> {
+    /// A connection from a node to a host of the lab's own network; `None` where the lab has no such host. A name that the
+    /// lab answers for and does not have is an error of the kind `NotFound`.
+    fn connect(
+        &self,
+        _host: &str,
+        _port: u16,
+    ) -> HookFuture<'_, Option<std::io::Result<tokio::net::TcpStream>>> {
         Box::pin(async { None })
     }
     /// Runs a program in a guest; `None` where there is nothing that could run it.

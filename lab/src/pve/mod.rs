@@ -24,6 +24,8 @@ pub mod schema;
 pub mod server;
 mod state;
 mod task;
+mod uploads;
+mod web;
 mod worker;
 
 pub use answer::{Answer, Fail};

@@ -21,6 +21,7 @@ mod guest_snapshot_work;
 mod guest_stop;
 mod guest_template;
 mod ha;
+mod landing;
 mod lxc_create;
 mod mapping;
 mod network;
@@ -33,6 +34,7 @@ mod qemu_create;
 mod replication;
 mod storages;
 mod tasks;
+mod upload;
 mod users;
 mod vzdump;
 
@@ -92,6 +94,7 @@ const FAMILIES: &[&[Route]] = &[
     replication::ROUTES,
     storages::ROUTES,
     tasks::ROUTES,
+    upload::ROUTES,
     users::ROUTES,
     vzdump::ROUTES,
 ];

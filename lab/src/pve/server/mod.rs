@@ -5,6 +5,7 @@
 
 mod request;
 mod respond;
+mod upload;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,6 +24,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::identity::{self, Authority, Identity};
+
+pub use request::UPLOAD_BYTES_MAX;
+pub(super) use upload::is_upload;
 
 use super::answer::Answer;
 use super::cluster::Cluster;
@@ -292,7 +296,7 @@ impl Shared {
                 return respond::bare(401, &reason);
             }
         };
-        let params = match body.params() {
+        let params = match body.params(&self.cluster.uploads) {
             Ok(params) => params,
             Err(text) => return respond::bare(500, &text),
         };

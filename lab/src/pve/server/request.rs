@@ -11,9 +11,12 @@ use super::respond::{self, Format};
 use crate::pve::auth::Credentials;
 use crate::pve::cluster::percent_decode;
 use crate::pve::params::Params;
+use crate::pve::uploads::Uploads;
 
 /// The largest body that is read.
 pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
+/// The largest file that the lab lets be uploaded; the real one takes what its disk takes.
+pub const UPLOAD_BYTES_MAX: usize = 256 << 20;
 
 /// An answer instead of a call.
 pub(super) type Refused = Box<Response<Full<Bytes>>>;
@@ -40,6 +43,8 @@ enum Kind {
     None,
     Form,
     Json,
+    /// An upload with what stands between its parts.
+    Parts(String),
 }
 
 /// Reads a request, or refuses it as the real server does before any login.
@@ -71,10 +76,25 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Refus
                 &format!("Unexpected content for method '{verb}'"),
             ));
         }
+        _ if super::upload::is_upload(&verb, path) => {
+            let whole = header(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+            match super::upload::boundary(&whole) {
+                Some(boundary) if length <= UPLOAD_BYTES_MAX => Kind::Parts(boundary),
+                Some(_) => return Err(refuse(501, "for data too large")),
+                None => {
+                    let text = format!("upload 'Content-Type '{whole}' not implemented");
+                    return Err(refuse(501, &text));
+                }
+            }
+        }
         _ if length > BODY_BYTES_MAX => return Err(refuse(501, "for data too large")),
         _ => kind_of(&head.headers)?,
     };
-    let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+    let most = match kind {
+        Kind::Parts(_) => UPLOAD_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
+    let bytes = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Err(refuse(501, "for data too large")),
     };
@@ -150,10 +170,17 @@ fn credentials(headers: &HeaderMap) -> Credentials {
 }
 
 impl Body {
-    /// Query and body in one; the query wins. The error is what a broken JSON body gets.
-    pub(super) fn params(&self) -> Result<Params, String> {
-        let mut params = match self.kind {
+    /// Query and body in one; the query wins. An upload's file is put where its call finds it. The error is what a broken
+    /// body gets.
+    pub(super) fn params(&self, uploads: &Uploads) -> Result<Params, String> {
+        let mut params = match &self.kind {
             Kind::None => Params::new(),
+            Kind::Parts(boundary) => {
+                let parts = super::upload::read(&self.bytes, boundary)?;
+                let mut params = parts.fields;
+                params.set("tmpfilename", uploads.put(parts.file));
+                params
+            }
             Kind::Form => form(&String::from_utf8_lossy(&self.bytes)),
             Kind::Json => match serde_json::from_slice(&self.bytes) {
                 Ok(Value::Object(map)) => Params::from_map(map),
@@ -221,7 +248,7 @@ mod tests {
             kind: Kind::Form,
             bytes: Bytes::from_static(b"a=1&b=1"),
         };
-        let params = body.params().expect("a form is read");
+        let params = body.params(&Uploads::default()).expect("a form is read");
         assert_eq!(
             (params.text("a").as_deref(), params.text("b").as_deref()),
             (Some("2"), Some("1"))
@@ -251,7 +278,7 @@ mod tests {
             bytes: Bytes::from_static(b"{bad"),
         };
         assert!(
-            body.params()
+            body.params(&Uploads::default())
                 .expect_err("it is no JSON")
                 .starts_with("malformed JSON string")
         );
