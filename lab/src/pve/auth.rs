@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::access::{Access, ROOT, split_token};
 use super::cluster::{Caller, Cluster};
-use super::server::is_upload;
+use super::uploads::is_upload;
 
 /// How long a ticket is good, in seconds.
 pub const TICKET_SECONDS: i64 = 7200;

@@ -32,8 +32,10 @@ mod qemu_agent;
 mod qemu_cloudinit;
 mod qemu_create;
 mod replication;
+mod rrd;
 mod storages;
 mod tasks;
+mod tfa;
 mod upload;
 mod users;
 mod vzdump;
@@ -92,8 +94,10 @@ const FAMILIES: &[&[Route]] = &[
     qemu_cloudinit::ROUTES,
     qemu_create::ROUTES,
     replication::ROUTES,
+    rrd::ROUTES,
     storages::ROUTES,
     tasks::ROUTES,
+    tfa::ROUTES,
     upload::ROUTES,
     users::ROUTES,
     vzdump::ROUTES,

@@ -26,7 +26,6 @@ use tokio_rustls::TlsAcceptor;
 use crate::identity::{self, Authority, Identity};
 
 pub use request::UPLOAD_BYTES_MAX;
-pub(super) use upload::is_upload;
 
 use super::answer::Answer;
 use super::cluster::Cluster;

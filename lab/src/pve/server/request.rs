@@ -11,7 +11,7 @@ use super::respond::{self, Format};
 use crate::pve::auth::Credentials;
 use crate::pve::cluster::percent_decode;
 use crate::pve::params::Params;
-use crate::pve::uploads::Uploads;
+use crate::pve::uploads::{Uploads, is_upload};
 
 /// The largest body that is read.
 pub(crate) const BODY_BYTES_MAX: usize = 512 * 1024;
@@ -76,7 +76,7 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Refus
                 &format!("Unexpected content for method '{verb}'"),
             ));
         }
-        _ if super::upload::is_upload(&verb, path) => {
+        _ if is_upload(&verb, path) => {
             let whole = header(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
             match super::upload::boundary(&whole) {
                 Some(boundary) if length <= UPLOAD_BYTES_MAX => Kind::Parts(boundary),

@@ -13,12 +13,6 @@ pub(super) struct Parts {
     pub(super) file: Vec<u8>,
 }
 
-/// Whether a request is an upload: `POST /nodes/NODE/storage/ID/upload`. No CSRF token is asked of one.
-pub(in crate::pve) fn is_upload(verb: &str, path: &str) -> bool {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    verb == "POST" && matches!(parts[..], ["nodes", _, "storage", _, "upload"])
-}
-
 /// What stands between the parts, if the content type is that of a form with files.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
     let mut parts = content_type.split(';').map(str::trim);
@@ -121,10 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_upload_is_one() {
-        assert!(is_upload("POST", "/nodes/pve1/storage/local/upload"));
-        assert!(!is_upload("POST", "/nodes/pve1/storage/local/download-url"));
-        assert!(!is_upload("PUT", "/nodes/pve1/storage/local/upload"));
+    fn only_a_form_with_files_has_a_boundary() {
         assert_eq!(
             boundary("multipart/form-data; boundary=\"a b\"").as_deref(),
             Some("a b")
