@@ -51,7 +51,7 @@ impl Cluster {
             state: Mutex::new(seed(fixture, now)),
             locks: Locks::default(),
             hooks,
-            faults: Faults::default(),
+            faults: Faults::seeded(&fixture.faults),
             secret: auth::random(),
             uploads: Uploads::default(),
             ahead: AtomicI64::new(0),

@@ -1,4 +1,5 @@
-//! Faults to inject: by request count or by path, each a number of times.
+//! Faults to inject: by request count or by path, each a number of times. A fixture brings them (`faults`, see
+//! [`FaultSeed`]), or a test plans them while the lab runs.
 //!
 //! The server asks before and after a call; tasks, locks and the agent ask where they work. Without faults nothing here
 //! costs more than a look at an empty list.
@@ -6,10 +7,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::fixture::{FaultKind, FaultSeed};
+
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is cut before anything is read.
+    /// A new connection is cut before anything is read. Neither method nor path are known then; `from` counts requests.
     Refuse,
     /// The connection is cut instead of an answer; the work was done or not.
     Reset {
@@ -31,7 +34,8 @@ pub enum Fault {
     Slow(Duration),
     /// A guest's configuration lock is held: tasks and calls that want it time out.
     Locked,
-    /// A task that is started ends like that.
+    /// A task that is started ends like that before its work is done. What it had begun stays where its worker vanished:
+    /// a guest's lock, a configuration half made. A backup job with an error ends with `job errors`, as the real one.
     Task(Death),
     /// The guest agent does not answer.
     AgentDown,
@@ -73,7 +77,39 @@ struct Inner {
     planned: Vec<(When, Fault, u32)>,
 }
 
+impl From<&FaultSeed> for Fault {
+    fn from(seed: &FaultSeed) -> Self {
+        match seed.what.clone() {
+            FaultKind::Refuse => Self::Refuse,
+            FaultKind::Reset { done } => Self::Reset { done },
+            FaultKind::Status { status, text, done } => Self::Status { status, text, done },
+            FaultKind::Unauthorized => Self::Unauthorized,
+            FaultKind::Slow { ms } => Self::Slow(Duration::from_millis(ms)),
+            FaultKind::Locked => Self::Locked,
+            FaultKind::TaskVanishes => Self::Task(Death::Vanished),
+            FaultKind::TaskFails { text } => Self::Task(Death::Failed(text)),
+            FaultKind::AgentDown => Self::AgentDown,
+            FaultKind::Deaf => Self::Deaf,
+        }
+    }
+}
+
 impl Faults {
+    /// The faults of a fixture.
+    pub(crate) fn seeded(seeds: &[FaultSeed]) -> Self {
+        let faults = Self::default();
+        for seed in seeds {
+            let when = When {
+                from: seed.from,
+                method: seed.method.clone(),
+                path: seed.path.clone(),
+                times: seed.times,
+            };
+            faults.plan(when, seed.into());
+        }
+        faults
+    }
+
     /// Plans a fault.
     pub fn plan(&self, when: When, fault: Fault) {
         self.lock().planned.push((when, fault, 0));
