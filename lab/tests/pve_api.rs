@@ -635,8 +635,13 @@ async fn downloads_are_checked_and_not_repeated() {
     );
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 1024]).await;
-            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhello").await;
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap_or(0);
+            let answer: &[u8] = match request[..read].windows(7).any(|part| part == b"missing") {
+                true => b"HTTP/1.0 404 Not Found\r\n\r\n",
+                false => b"HTTP/1.0 200 OK\r\n\r\nhello",
+            };
+            let _ = stream.write_all(answer).await;
         }
     });
     let path = "/nodes/pve1/storage/local/download-url";
@@ -668,6 +673,29 @@ async fn downloads_are_checked_and_not_repeated() {
         "OK",
         "the right file is there already"
     );
+    assert_eq!(
+        fetch(&with("x.iso", "00")).await,
+        format!("checksum mismatch: got '{sum}' != expect '00', aborting")
+    );
+    let missing = url.replace("x.iso", "missing");
+    let params = [
+        ("url", missing.as_str()),
+        ("content", "iso"),
+        ("filename", "y.iso"),
+    ];
+    let upid = good(&lab, "POST", path, &params).await;
+    let upid = upid.as_str().expect("it is a task");
+    assert_eq!(end(&lab, upid).await, "download failed: exit code 8");
+    let log = good(&lab, "GET", &format!("/nodes/pve1/tasks/{upid}/log"), &[])
+        .await
+        .to_string();
+    for line in [
+        format!("downloading {missing} to /var/lib/vz/template/iso/y.iso"),
+        "HTTP request sent, awaiting response... 404 Not Found".into(),
+        " ERROR 404: Not Found.".into(),
+    ] {
+        assert!(log.contains(&line), "{line}: {log}");
+    }
     let list = good(
         &lab,
         "GET",

@@ -355,6 +355,83 @@ async fn the_proxy_gives_up_with_596() {
     );
 }
 
+/// A form with a file in its last part.
+fn multipart(content: &str, name: &str, sum: &str, file: &str) -> String {
+    let field = |name: &str, value: &str| {
+        format!("--bound\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    format!(
+        "{}{}{}--bound\r\nContent-Disposition: form-data; name=\"filename\"; filename=\"{name}\"\r\nContent-Type: \
+        application/octet-stream\r\n\r\n{file}\r\n--bound--\r\n",
+        field("content", content),
+        field("checksum-algorithm", "sha256"),
+        field("checksum", sum),
+    )
+}
+
+#[tokio::test]
+async fn a_file_is_uploaded_and_compared() {
+    let lab = lab().await;
+    let path = "/api2/json/nodes/pve1/storage/local/upload";
+    let sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let send = async |content: &str, name: &str, sum: &str| {
+        let request = lab
+            .request("POST", path)
+            .header("Content-Type", "multipart/form-data; boundary=bound")
+            .body(multipart(content, name, sum, "hello"));
+        lab.send(request).await.expect("an answer")
+    };
+    let upid = send("iso", "a b.iso", sum).await.body()["data"].clone();
+    let upid = upid.as_str().expect("it is a task");
+    assert!(upid.contains(":imgcopy::"), "{upid}");
+    assert_eq!(lab.end(upid).await, "OK");
+    let log = lab
+        .call("GET", &format!("/api2/json/nodes/pve1/tasks/{upid}/log"))
+        .await
+        .text;
+    for line in [
+        "calculating checksum...OK, checksum verified",
+        "target file: /var/lib/vz/template/iso/a_b.iso",
+        "file size is: 5",
+        "finished file import successfully",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    let list = lab
+        .call(
+            "GET",
+            "/api2/json/nodes/pve1/storage/local/content?content=iso",
+        )
+        .await
+        .body();
+    assert_eq!(
+        (&list["data"][0]["volid"], &list["data"][0]["size"]),
+        (&json!("local:iso/a_b.iso"), &json!(5))
+    );
+    let wrong = send("iso", "b.iso", "00").await.body()["data"].clone();
+    assert_eq!(
+        lab.end(wrong.as_str().expect("it is a task")).await,
+        format!("checksum mismatch: got '{sum}' != expect '00'")
+    );
+    let refused = send("iso", "a.txt", sum).await;
+    assert_eq!(
+        refused.body()["errors"],
+        json!({"filename": "wrong file extension"})
+    );
+    let refused = send("import", "a.qcow2", sum).await;
+    assert_eq!(
+        (refused.status, refused.reason.as_str()),
+        (200, "OK"),
+        "a fresh storage takes images"
+    );
+    let plain = lab.request("POST", path).form(&[("content", "iso")]);
+    let plain = lab.send(plain).await.expect("an answer");
+    assert_eq!(
+        plain.reason,
+        "upload 'Content-Type 'application/x-www-form-urlencoded' not implemented"
+    );
+}
+
 fn once(path: &str) -> When {
     When {
         path: Some(path.into()),

@@ -18,7 +18,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 pub(crate) const STATE: &str = r#"{
   "nodes": [{"name": "pve1", "cpus": 2}, {"name": "down", "status": "offline"}],
   "storages": [{"id": "local", "type": "dir", "path": "/var/lib/vz", "content": "iso,vztmpl,backup,rootdir,images"},
-               {"id": "thin", "type": "lvmthin", "content": "rootdir,images"}],
+               {"id": "thin", "type": "lvmthin", "content": "rootdir,images"},
+               {"id": "tank", "type": "zfspool", "content": "rootdir,images"}],
   "templates": ["local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst", "local:vztmpl/debian-13-standard_13.1-1_amd64.tar.zst"],
   "users": [{"userid": "root@pam", "password": "rootpw"}, {"userid": "bob@pve", "password": "bobpw"}],
   "tokens": [{"id": "root@pam!lab", "privsep": 0, "value": "1111"},
@@ -36,8 +37,8 @@ pub(crate) const STATE: &str = r#"{
     {"vmid": 200, "type": "qemu", "status": "running", "config": {"name": "vm", "memory": "1024", "cores": 2, "agent": "1",
       "scsi0": "thin:vm-200-disk-0,size=8G", "net0": "virtio=BC:24:11:00:02:00,bridge=vmbr0", "boot": "order=scsi0"}},
     {"vmid": 201, "type": "qemu", "config": {"name": "off", "memory": "512", "agent": "1", "ciuser": "root", "cipassword": "geheim",
-      "scsi0": "thin:vm-201-disk-0,size=8G", "net0": "virtio=BC:24:11:00:02:01,bridge=vmbr0", "boot": "order=scsi0"}},
-    {"vmid": 202, "type": "qemu", "status": "running", "config": {"name": "mute", "memory": "512"}}]
+      "scsi0": "tank:vm-201-disk-0,size=8G", "net0": "virtio=BC:24:11:00:02:01,bridge=vmbr0", "boot": "order=scsi0"}},
+    {"vmid": 202, "type": "qemu", "status": "running", "config": {"name": "mute", "memory": "512", "acpi": 0}}]
 }"#;
 
 /// With what a request is sent.

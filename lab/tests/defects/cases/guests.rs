@@ -1,5 +1,7 @@
 //! What containers and machines have in common: numbers, configurations, digests, locks, copies, ends.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Lab, Verdict, cases, column, holds, is, refuses};
@@ -17,6 +19,10 @@ cases! {
     "a removed guest is gone with its disks": removed,
     "a disk grows and does not shrink": resize,
     "a copy has its own address and disks": copy,
+    "a copy without a name has one": copy_name,
+    "what is no base is not linked": no_base,
+    "a guest that is being made says so": begun,
+    "guests say so while one is copied": copying,
     "a template is linked and cannot go before its copies": template,
     "the cluster lists its guests": resources,
     "tags are sorted and each is there once": tags,
@@ -232,16 +238,99 @@ async fn template(lab: Lab) -> Verdict {
     )
     .await?;
     let config = lab.get("/nodes/pve1/qemu/201/config").await?;
-    is("its disk", &config["scsi0"], "thin:base-201-disk-0,size=8G")?;
+    is("its disk", &config["scsi0"], "tank:base-201-disk-0,size=8G")?;
     is("template", &config["template"], 1)?;
     let exit = lab.task("DELETE", "/nodes/pve1/qemu/201", &[]).await?;
     is(
         "removing the base",
         &exit.into(),
-        "base volume 'thin:base-201-disk-0' is still in use by linked cloned",
+        "base volume 'tank:base-201-disk-0' is still in use by linked cloned",
     )?;
     lab.done("DELETE", "/nodes/pve1/qemu/210", &[]).await?;
     lab.done("DELETE", "/nodes/pve1/qemu/201", &[]).await
+}
+
+async fn copy_name(lab: Lab) -> Verdict {
+    lab.done("POST", "/nodes/pve1/lxc/100/clone", &[("newid", "140")])
+        .await?;
+    let lxc = lab.get("/nodes/pve1/lxc/140/config").await?;
+    is("a container's", &lxc["hostname"], "ct")?;
+    lab.done("POST", "/nodes/pve1/qemu/201/clone", &[("newid", "210")])
+        .await?;
+    let qemu = lab.get("/nodes/pve1/qemu/210/config").await?;
+    is("a machine's", &qemu["name"], "Copy-of-VM-off")
+}
+
+async fn no_base(lab: Lab) -> Verdict {
+    let linked = [("newid", "140"), ("full", "0")];
+    for (path, text) in [
+        (
+            "/nodes/pve1/lxc/100/clone",
+            "Linked clone feature for 'thin:vm-100-disk-0' is not available",
+        ),
+        (
+            "/nodes/pve1/qemu/200/clone",
+            "Linked clone feature is not supported for 'thin:vm-200-disk-0' (scsi0)",
+        ),
+    ] {
+        refuses(&lab.call("POST", path, &linked).await, 500, text)?;
+    }
+    let stored = [("newid", "140"), ("full", "0"), ("storage", "thin")];
+    refuses(
+        &lab.call("POST", "/nodes/pve1/lxc/100/clone", &stored).await,
+        500,
+        "parameter 'storage' not allowed for linked clones",
+    )?;
+    let state = lab.get("/nodes/pve1/lxc/100/status/current").await?;
+    holds("its source is not locked", state.get("lock").is_none())
+}
+
+async fn begun(lab: Lab) -> Verdict {
+    lab.0.slow_tasks(Duration::from_millis(300));
+    for (family, vmid) in [("lxc", "130"), ("qemu", "230")] {
+        let mut params = vec![("vmid", vmid)];
+        if family == "lxc" {
+            params.extend([("ostemplate", TEMPLATE), ("rootfs", "thin:1")]);
+        }
+        let upid = lab
+            .data("POST", &format!("/nodes/pve1/{family}"), &params)
+            .await?;
+        let path = format!("/nodes/pve1/{family}/{vmid}");
+        let state = lab.get(&format!("{path}/status/current")).await?;
+        is("its lock", &state["lock"], "create")?;
+        let config = lab.get(&format!("{path}/config")).await?;
+        is("its configuration's lock", &config["lock"], "create")?;
+        let end = lab.end(upid.as_str().unwrap_or_default()).await?;
+        is("its end", &end.into(), "OK")?;
+        let state = lab.get(&format!("{path}/status/current")).await?;
+        holds("the lock is gone", state.get("lock").is_none())?;
+    }
+    Ok(())
+}
+
+async fn copying(lab: Lab) -> Verdict {
+    lab.0.slow_tasks(Duration::from_millis(300));
+    let lock = async |path: &str| {
+        let state = lab.get(&format!("{path}/status/current")).await;
+        state.map(|state| state["lock"].clone())
+    };
+    let upid = lab
+        .data("POST", "/nodes/pve1/lxc/100/clone", &[("newid", "140")])
+        .await?;
+    is("the source's", &lock("/nodes/pve1/lxc/100").await?, "disk")?;
+    is("the copy's", &lock("/nodes/pve1/lxc/140").await?, "create")?;
+    let change = [("memory", "600")];
+    refuses(
+        &lab.call("PUT", "/nodes/pve1/lxc/100/config", &change).await,
+        500,
+        "CT is locked (disk)",
+    )?;
+    let end = lab.end(upid.as_str().unwrap_or_default()).await?;
+    is("its end", &end.into(), "OK")?;
+    for path in ["/nodes/pve1/lxc/100", "/nodes/pve1/lxc/140"] {
+        is(path, &lock(path).await?, Value::Null)?;
+    }
+    Ok(())
 }
 
 async fn resources(lab: Lab) -> Verdict {

@@ -14,6 +14,7 @@ cases! {
     "a machine's password is never shown": password,
     "the agent is asked in the real one's order": agent,
     "a paused machine says so": paused,
+    "a machine that does not hear is shut down by force only": deaf,
 }
 
 async fn made(lab: Lab) -> Verdict {
@@ -154,7 +155,39 @@ async fn paused(lab: Lab) -> Verdict {
     lab.done("POST", &format!("{path}/suspend"), &[]).await?;
     let state = lab.get(&format!("{path}/current")).await?;
     is("it", &state["qmpstatus"], "paused")?;
+    refuses(
+        &lab.call("POST", &format!("{path}/shutdown"), &[]).await,
+        500,
+        "VM is paused - cannot shutdown",
+    )?;
     lab.done("POST", &format!("{path}/resume"), &[]).await?;
     let state = lab.get(&format!("{path}/current")).await?;
     is("it again", &state["qmpstatus"], "running")
+}
+
+async fn deaf(lab: Lab) -> Verdict {
+    let path = "/nodes/pve1/qemu/202/status";
+    lab.fails(
+        "POST",
+        &format!("{path}/shutdown"),
+        &[("timeout", "1")],
+        "VM quit/powerdown failed - got timeout",
+    )
+    .await?;
+    let state = lab.get(&format!("{path}/current")).await?;
+    is("it", &state["status"], "running")?;
+    let force = [("timeout", "1"), ("forceStop", "1")];
+    let upid = lab
+        .data("POST", &format!("{path}/shutdown"), &force)
+        .await?;
+    let upid = upid.as_str().ok_or("no task")?;
+    is("its end", &lab.end(upid).await?.into(), "OK")?;
+    let log = lab.log(upid).await?;
+    is(
+        "its log",
+        &log.into(),
+        json!(["VM still running - terminating now with SIGTERM", "TASK OK"]),
+    )?;
+    let state = lab.get(&format!("{path}/current")).await?;
+    is("it, forced", &state["status"], "stopped")
 }

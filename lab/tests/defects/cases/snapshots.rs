@@ -1,6 +1,8 @@
 //! Snapshots: taken, gone back to, removed.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::{Lab, Verdict, cases, column, holds, is, refuses};
 
@@ -11,6 +13,7 @@ cases! {
     "a snapshot's name is used once and not reserved": names,
     "going back brings the configuration back and stops the guest": back,
     "a removed snapshot is gone from the tree": removed,
+    "a guest says so while a snapshot is taken": taking,
     "a storage without snapshots refuses them": unsupported,
     "a snapshot that is not there is missed by the task": missing,
 }
@@ -126,4 +129,31 @@ async fn missing(lab: Lab) -> Verdict {
             .await?;
     }
     Ok(())
+}
+
+async fn taking(lab: Lab) -> Verdict {
+    lab.0.slow_tasks(Duration::from_millis(300));
+    let upid = lab.data("POST", PATH, &[("snapname", "one")]).await?;
+    let mut state = Value::Null;
+    for _ in 0..super::LOOKS_MAX {
+        state = lab.get("/nodes/pve1/lxc/100/status/current").await?;
+        if state.get("lock").is_some() {
+            break;
+        }
+        tokio::time::sleep(super::BETWEEN_LOOKS).await;
+    }
+    is("its lock", &state["lock"], "snapshot")?;
+    let rows = lab.get(PATH).await?;
+    is("its state", &rows[0]["snapstate"], "prepare")?;
+    refuses(
+        &lab.call("DELETE", "/nodes/pve1/lxc/100", &[]).await,
+        500,
+        "CT is locked (snapshot)",
+    )?;
+    let end = lab.end(upid.as_str().unwrap_or_default()).await?;
+    is("its end", &end.into(), "OK")?;
+    let state = lab.get("/nodes/pve1/lxc/100/status/current").await?;
+    holds("the lock is gone", state.get("lock").is_none())?;
+    let rows = lab.get(PATH).await?;
+    holds("it is whole", rows[0].get("snapstate").is_none())
 }

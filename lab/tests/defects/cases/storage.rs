@@ -10,6 +10,7 @@ cases! {
     "a backup comes back under another number": backup,
     "a protected backup stays": protected,
     "a guest without a backup storage is an error of the job": no_guest,
+    "old backups are pruned, the newest is kept": pruned,
     "a pool with members stays": pool,
     "a checksum that does not fit leaves no file": checksum,
     "a job that was written is read back": job,
@@ -89,6 +90,36 @@ async fn no_guest(lab: Lab) -> Verdict {
     let params = [("vmid", "999"), ("storage", "local")];
     lab.fails("POST", "/nodes/pve1/vzdump", &params, "job errors")
         .await
+}
+
+async fn pruned(lab: Lab) -> Verdict {
+    archive(&lab).await?;
+    lab.done(
+        "POST",
+        "/nodes/pve1/vzdump",
+        &[("vmid", "100"), ("storage", "local"), ("compress", "zstd")],
+    )
+    .await?;
+    let path = "/nodes/pve1/storage/local/prunebackups";
+    let keep = [("prune-backups", "keep-last=1")];
+    let rows = lab.data("GET", path, &keep).await?;
+    is(
+        "marks",
+        &column(&rows, "mark").into(),
+        json!(["remove", "keep"]),
+    )?;
+    let none = lab.call("GET", path, &[]).await;
+    refuses(
+        &none,
+        500,
+        "no prune-backups options configured for storage 'local'",
+    )?;
+    lab.done("DELETE", path, &keep).await?;
+    let left = column(
+        &lab.get(&format!("{CONTENT}?content=backup")).await?,
+        "volid",
+    );
+    is("what is left", &left.into(), json!([rows[1]["volid"]]))
 }
 
 async fn pool(lab: Lab) -> Verdict {

@@ -25,6 +25,9 @@ defects! {
     "a prefix is a number" => "a container has addresses while it runs": prefix,
     "a password is shown" => "a machine's password is never shown": password,
     "a machine's memory is a number" => "a machine is made as it was asked for": memory,
+    "a guest that is being made shows no lock" => "a guest that is being made says so": no_create_lock,
+    "a guest that is copied shows no lock" => "guests say so while one is copied": no_lock,
+    "a snapshot that is taken shows no state" => "a guest says so while a snapshot is taken": no_snapstate,
     "a lock is not shown" => "a locked guest is left alone": no_lock,
     "a description loses its line end" => "a change is read back, an unknown option is refused": no_line_end,
     "a disk that was taken off is not shown" => "a mount point that is taken off is kept": no_unused,
@@ -207,6 +210,22 @@ async fn memory(lab: &Defective, request: Request) -> Answer {
 
 async fn no_lock(lab: &Defective, request: Request) -> Answer {
     lab.real(request).await.edit(|data| without(data, "lock"))
+}
+
+async fn no_create_lock(lab: &Defective, request: Request) -> Answer {
+    lab.real(request).await.edit(|data| {
+        if data.get("lock").is_some_and(|lock| lock == "create") {
+            without(data, "lock");
+        }
+    })
+}
+
+async fn no_snapstate(lab: &Defective, request: Request) -> Answer {
+    lab.real(request).await.edit(|data| {
+        for row in data.as_array_mut().into_iter().flatten() {
+            without(row, "snapstate");
+        }
+    })
 }
 
 async fn no_line_end(lab: &Defective, request: Request) -> Answer {

@@ -33,6 +33,8 @@ defects! {
     "a node's restart stops no guest" => "what starts at boot runs after the node's restart": no_halt,
     "a task goes on when it is stopped" => "a stopped task says that it was interrupted": no_interrupt,
     "a paused machine runs" => "a paused machine says so": no_pause,
+    "pruning removes nothing" => "old backups are pruned, the newest is kept": no_prune,
+    "a copy has no name of its own" => "a copy without a name has one": no_copy_name,
     "a backup job is not kept" => "a job that was written is read back": no_job,
 }
 
@@ -278,6 +280,20 @@ async fn no_interrupt(lab: &Defective, request: Request) -> Answer {
 async fn no_pause(lab: &Defective, request: Request) -> Answer {
     if request.is("POST", "/status/suspend") {
         return no_task();
+    }
+    lab.real(request).await
+}
+
+async fn no_prune(lab: &Defective, request: Request) -> Answer {
+    if request.is("DELETE", "/prunebackups") {
+        return no_task();
+    }
+    lab.real(request).await
+}
+
+async fn no_copy_name(lab: &Defective, mut request: Request) -> Answer {
+    if request.is("POST", "/qemu/201/clone") {
+        request.add("name", "off");
     }
     lab.real(request).await
 }

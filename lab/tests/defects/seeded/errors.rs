@@ -28,6 +28,8 @@ defects! {
     "a running guest is removed" => "a running guest is not removed": removes_running,
     "a taken number is given again" => "a number that is taken is refused": taken,
     "a running container is copied" => "a copy has its own address and disks": copies_running,
+    "everything can be linked" => "what is no base is not linked": links_all,
+    "every machine hears" => "a machine that does not hear is shut down by force only": all_hear,
     "a base goes before its copies" => "a template is linked and cannot go before its copies": base_goes,
     "a start looks for no bridge" => "a missing bridge stops the start": no_bridge,
     "a stopped container is stopped again" => "a container stops once": stops_again,
@@ -216,6 +218,21 @@ async fn copies_running(lab: &Defective, request: Request) -> Answer {
         return no_task();
     }
     answer
+}
+
+async fn links_all(lab: &Defective, request: Request) -> Answer {
+    let answer = lab.real(request).await;
+    if answer.reason.starts_with("Linked clone feature") {
+        return no_task();
+    }
+    answer
+}
+
+async fn all_hear(lab: &Defective, mut request: Request) -> Answer {
+    if request.is("POST", "/status/shutdown") {
+        request.add("forceStop", "1");
+    }
+    lab.real(request).await
 }
 
 async fn base_goes(lab: &Defective, request: Request) -> Answer {
