@@ -31,6 +31,7 @@ mod sandbox;
 #[cfg(target_os = "linux")]
 mod session;
 mod stage;
+mod tree;
 #[cfg(target_os = "linux")]
 mod view;
 pub(crate) mod wire;
@@ -38,9 +39,10 @@ pub(crate) mod wire;
 pub use error::{Error, Forbidden};
 pub use forbidden::{available, available_with};
 pub use host::{Bind, Exec, Host, HostConfig, Running, Status, User};
-pub use root::{Fresh, Root, TREE_BYTES_MAX, TREE_ENTRIES_MAX};
+pub use root::{Fresh, Root};
 pub use sandbox::{Sandbox, SandboxConfig};
 pub use stage::main_if_asked;
+pub use tree::{TREE_BYTES_MAX, TREE_ENTRIES_MAX};
 
 /// Where on a host what all hosts share is shown: the machine's programs, and this executable.
 const SHARED: &str = "usr/libexec/lab";

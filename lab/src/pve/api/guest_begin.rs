@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::guest_config::Place;
+use super::guest_options::Place;
 use crate::fixture::GuestKind;
 use crate::pve::answer::Fail;
 use crate::pve::cluster::Cluster;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::guest_begin::{begin, finish, mark, unmark};
-use super::guest_config::Place;
+use super::guest_options::Place;
 use super::{Act, Route};
 use crate::fixture::GuestKind::{self, Lxc, Qemu};
 use crate::pve::answer::{Fail, Outcome};
@@ -232,7 +232,7 @@ fn bare(state: &State, plan: &Plan) -> Result<Config, Fail> {
         }
     }
     if let Some(text) = &plan.description {
-        let text = super::guest_config::described(plan.kind, text);
+        let text = super::guest_options::described(plan.kind, text);
         config.insert("description".into(), text.into());
     }
     Ok(config)
@@ -341,7 +341,7 @@ fn copy_disk(
     };
     let linked = !plan.full && !cloudinit && option != "tpmstate0";
     let new = match (linked, cloudinit) {
-        (_, true) => super::guest_config::cloudinit_volume(state, &wanted)?,
+        (_, true) => super::guest_options::cloudinit_volume(state, &wanted)?,
         (false, false) => disk::alloc(state, &wanted)?,
         (true, false) => disk::link(state, volid, &wanted)?,
     };

@@ -1,17 +1,18 @@
-//! Reading guests: lists, status, configuration, pending changes, a container's interfaces.
+//! Reading guests: lists, status, a container's interfaces.
 
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
+use super::guest_figures::status;
 use super::{Act, Route, index};
 use crate::fixture::GuestKind::{self, Lxc, Qemu};
-use crate::pve::answer::{Fail, Outcome, Reply};
+use crate::pve::answer::{Outcome, Reply};
 use crate::pve::cluster::Call;
-use crate::pve::guest::{change, disk, is_indexed, number, of, parse, snapshot};
+use crate::pve::guest::{is_indexed, of, parse};
 use crate::pve::hooks::Interface;
 use crate::pve::params::plain;
-use crate::pve::state::{Guest, Pending, State, Status};
+use crate::pve::state::{Guest, State, Status};
 
 pub(super) const ROUTES: &[Route] = &[
     (
@@ -48,26 +49,6 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     (
         "GET",
-        "/nodes/{node}/lxc/{vmid}/config",
-        Act::Now(|call, state| config(call, state, Lxc)),
-    ),
-    (
-        "GET",
-        "/nodes/{node}/qemu/{vmid}/config",
-        Act::Now(|call, state| config(call, state, Qemu)),
-    ),
-    (
-        "GET",
-        "/nodes/{node}/lxc/{vmid}/pending",
-        Act::Now(|call, state| pending(call, state, Lxc)),
-    ),
-    (
-        "GET",
-        "/nodes/{node}/qemu/{vmid}/pending",
-        Act::Now(|call, state| pending(call, state, Qemu)),
-    ),
-    (
-        "GET",
         "/nodes/{node}/lxc/{vmid}/interfaces",
         Act::Now(interfaces),
     ),
@@ -82,11 +63,6 @@ pub(super) const ROUTES: &[Route] = &[
         Act::Now(|call, state| feature(call, state, Qemu)),
     ),
 ];
-
-/// What a hidden value reads as.
-const HIDDEN: &str = "**********";
-/// What a running container or machine uses at least.
-const USED_BYTES: u64 = 30 << 20;
 
 fn list(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     let (node, now) = (call.node(), call.cluster.now());
@@ -166,162 +142,6 @@ fn status_index(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     }
 }
 
-/// A guest's figures. A stopped one's counters are zero.
-fn status(state: &State, guest: &Guest, now: i64, full: bool) -> Map<String, Value> {
-    let mut row = Map::new();
-    let mut put = |key: &str, value: Value| {
-        row.insert(key.to_owned(), value);
-    };
-    let node_cpus = state
-        .node(&guest.node)
-        .map_or(1, |node| u64::from(node.cpus));
-    let memory = guest_memory(guest);
-    let running = match guest.status {
-        Status::Running { pid, since, .. } => Some((pid, (now - since).max(0))),
-        Status::Stopped => None,
-    };
-    put("vmid", guest.vmid.into());
-    put(
-        "status",
-        if running.is_some() {
-            "running"
-        } else {
-            "stopped"
-        }
-        .into(),
-    );
-    put("name", guest.name().into());
-    put("cpu", 0.into());
-    put(
-        "mem",
-        if running.is_some() {
-            (memory / 8).max(USED_BYTES).min(memory.max(USED_BYTES))
-        } else {
-            0
-        }
-        .into(),
-    );
-    put("maxmem", memory.into());
-    put("uptime", running.map_or(0, |(_, uptime)| uptime).into());
-    for key in ["netin", "netout", "disk"] {
-        put(key, 0.into());
-    }
-    let maxdisk = match guest.kind {
-        Lxc => disk::size_of(&guest.config, "rootfs"),
-        Qemu => boot_disk(guest).and_then(|option| disk::size_of(&guest.config, &option)),
-    };
-    put("maxdisk", maxdisk.unwrap_or(0).into());
-    match guest.kind {
-        Lxc => {
-            put("type", "lxc".into());
-            put(
-                "cpus",
-                match number(guest, "cores", number(guest, "cpulimit", 0)) {
-                    0 => node_cpus,
-                    cores => cores,
-                }
-                .into(),
-            );
-            put("swap", 0.into());
-            put("maxswap", (number(guest, "swap", 512) << 20).into());
-            put("diskread", 0.into());
-            put("diskwrite", 0.into());
-            if running.is_some() {
-                for key in [
-                    "cpusome",
-                    "cpufull",
-                    "memorysome",
-                    "memoryfull",
-                    "iosome",
-                    "iofull",
-                ] {
-                    put(&format!("pressure{key}"), "0.00".into());
-                }
-            }
-        }
-        Qemu => {
-            put(
-                "cpus",
-                (number(guest, "cores", 1) * number(guest, "sockets", 1)).into(),
-            );
-            put(
-                "memhost",
-                if running.is_some() {
-                    (memory / 6).max(USED_BYTES)
-                } else {
-                    0
-                }
-                .into(),
-            );
-            if guest.config.contains_key("serial0") {
-                put("serial", 1.into());
-            }
-            if running.is_some() {
-                put("diskread", 0.into());
-                put("diskwrite", 0.into());
-                if full {
-                    put("running-machine", "pc-i440fx-10.1+pve0".into());
-                    put("running-qemu", "10.1.2".into());
-                }
-            }
-        }
-    }
-    if let Some((pid, _)) = running {
-        put("pid", pid.into());
-    }
-    if let Some(tags) = guest.config.get("tags") {
-        put("tags", tags.clone());
-    }
-    if let Some(lock) = guest.lock() {
-        put("lock", lock.into());
-    }
-    if guest.is_template() {
-        put("template", 1.into());
-    }
-    row
-}
-
-fn guest_memory(guest: &Guest) -> u64 {
-    let text = guest
-        .config
-        .get("memory")
-        .and_then(plain)
-        .unwrap_or_default();
-    let text = text
-        .split(',')
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("current=");
-    text.parse::<u64>().unwrap_or(512) << 20
-}
-
-/// The disk a machine boots from.
-fn boot_disk(guest: &Guest) -> Option<String> {
-    let boot = guest.config.get("boot").and_then(plain).unwrap_or_default();
-    let order = boot
-        .split(',')
-        .find_map(|part| part.strip_prefix("order="))
-        .unwrap_or_default()
-        .to_owned();
-    let named = order
-        .split(';')
-        .find(|option| disk::size_of(&guest.config, option).is_some())
-        .map(str::to_owned);
-    let first = || {
-        disk::disks(guest.kind, &guest.config)
-            .into_iter()
-            .map(|(option, _)| option)
-            .find(|option| !is_indexed(option, "unused"))
-    };
-    named.or_else(|| {
-        if boot.contains("order=") || boot.trim().is_empty() && guest.config.contains_key("boot") {
-            None
-        } else {
-            first()
-        }
-    })
-}
-
 fn current(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     let guest = of(call, state, kind)?;
     let mut row = status(state, guest, call.cluster.now(), true);
@@ -353,73 +173,6 @@ fn current(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
         }
     }
     Ok(Value::Object(row).into())
-}
-
-/// What is never shown, hidden.
-fn shown(option: &str, value: &Value) -> Value {
-    if option == "cipassword" {
-        HIDDEN.into()
-    } else {
-        value.clone()
-    }
-}
-
-fn config(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let guest = of(call, state, kind)?;
-    let config = match call.params.text("snapshot") {
-        Some(_) if call.params.flag("current") => {
-            return Err(Fail::param(
-                "snapshot",
-                "cannot use 'snapshot' parameter with 'current'",
-            ));
-        }
-        Some(name) => super::guest_snapshot::config_of(guest, snapshot(guest, &name)?),
-        None if call.params.flag("current") => guest.config.clone(),
-        None => change::upcoming(guest),
-    };
-    let mut row: Map<String, Value> = config
-        .iter()
-        .map(|(option, value)| (option.clone(), shown(option, value)))
-        .collect();
-    row.insert("digest".into(), guest.digest().into());
-    Ok(Value::Object(row).into())
-}
-
-fn pending(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
-    let guest = of(call, state, kind)?;
-    let mut rows = Vec::new();
-    for (option, value) in &guest.config {
-        let mut row = Map::from_iter([
-            ("key".to_owned(), option.clone().into()),
-            ("value".to_owned(), shown(option, value)),
-        ]);
-        match guest.pending.iter().find(|(own, _)| own == option) {
-            Some((_, Pending::Set(value))) => {
-                row.insert("pending".into(), shown(option, value));
-            }
-            Some((_, Pending::Delete { force })) => {
-                row.insert("delete".into(), if *force { 2 } else { 1 }.into());
-            }
-            None => {}
-        }
-        rows.push(Value::Object(row));
-    }
-    for (option, change) in guest
-        .pending
-        .iter()
-        .filter(|(option, _)| !guest.config.contains_key(option))
-    {
-        match change {
-            Pending::Set(value) => {
-                rows.push(json!({"key": option, "pending": shown(option, value)}))
-            }
-            Pending::Delete { force } => {
-                rows.push(json!({"key": option, "delete": if *force { 2 } else { 1 }}))
-            }
-        }
-    }
-    rows.push(json!({"key": "digest", "value": guest.digest()}));
-    Ok(rows.into())
 }
 
 /// A running guest's interfaces: what the hooks know, or what its configuration says.

@@ -9,11 +9,15 @@ mod domains;
 mod download;
 mod firewall;
 mod firewall_lists;
+mod firewall_rules;
 mod guest_begin;
 mod guest_config;
+mod guest_config_read;
 mod guest_copy;
 mod guest_end;
+mod guest_figures;
 mod guest_move;
+mod guest_options;
 mod guest_power;
 mod guest_read;
 mod guest_snapshot;
@@ -73,7 +77,9 @@ const FAMILIES: &[&[Route]] = &[
     download::ROUTES,
     firewall::ROUTES,
     firewall_lists::ROUTES,
+    firewall_rules::ROUTES,
     guest_config::ROUTES,
+    guest_config_read::ROUTES,
     guest_copy::ROUTES,
     guest_end::ROUTES,
     guest_move::ROUTES,

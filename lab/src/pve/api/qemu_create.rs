@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::guest_begin::{begin, finish, free_disks, or_no_volumes};
-use super::guest_config::{Place, fill};
+use super::guest_options::{Place, fill};
 use super::{Act, Route};
 use crate::fixture::GuestKind::Qemu;
 use crate::pve::answer::{Fail, Outcome};
