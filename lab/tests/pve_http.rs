@@ -424,12 +424,11 @@ async fn a_file_is_uploaded_and_compared() {
         (200, "OK"),
         "a fresh storage takes images"
     );
-    let plain = lab.request("POST", path).form(&[("content", "iso")]);
+    let plain = lab
+        .request("POST", path)
+        .form(&[("content", "iso"), ("filename", "a.iso")]);
     let plain = lab.send(plain).await.expect("an answer");
-    assert_eq!(
-        plain.reason,
-        "upload 'Content-Type 'application/x-www-form-urlencoded' not implemented"
-    );
+    assert_eq!(plain.reason, "missing temporary file name");
 }
 
 fn once(path: &str) -> When {

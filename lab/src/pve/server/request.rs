@@ -76,16 +76,11 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Refus
                 &format!("Unexpected content for method '{verb}'"),
             ));
         }
-        _ if is_upload(&verb, path) => {
-            let whole = header(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
-            match super::upload::boundary(&whole) {
-                Some(boundary) if length <= UPLOAD_BYTES_MAX => Kind::Parts(boundary),
-                Some(_) => return Err(refuse(501, "for data too large")),
-                None => {
-                    let text = format!("upload 'Content-Type '{whole}' not implemented");
-                    return Err(refuse(501, &text));
-                }
+        _ if is_upload(&verb, path) && upload_boundary(&head.headers).is_some() => {
+            if length > UPLOAD_BYTES_MAX {
+                return Err(refuse(501, "for data too large"));
             }
+            Kind::Parts(upload_boundary(&head.headers).unwrap_or_default())
         }
         _ if length > BODY_BYTES_MAX => return Err(refuse(501, "for data too large")),
         _ => kind_of(&head.headers)?,
@@ -106,6 +101,11 @@ pub(super) async fn parse(request: Request<HyperBody>) -> Result<Incoming, Refus
         credentials,
         body: Body { query, kind, bytes },
     })
+}
+
+/// What stands between the parts of an upload; none where the body is no form with files.
+fn upload_boundary(headers: &HeaderMap) -> Option<String> {
+    super::upload::boundary(&header(headers, CONTENT_TYPE.as_str())?)
 }
 
 fn kind_of(headers: &HeaderMap) -> Result<Kind, Refused> {
