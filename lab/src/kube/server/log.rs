@@ -21,9 +21,6 @@ const PIECES_MAX: usize = 64;
 
 pub(super) fn answer(call: &Call, place: &Place) -> Result<Answer> {
     let pod = live(call, place)?;
-    if object::text(&pod.value, &["spec", "nodeName"]).is_empty() {
-        return Ok(respond::bytes(204, PLAIN, Bytes::new()));
-    }
     let names: Vec<&str> = object::items(&pod.value, &["spec", "containers"])
         .iter()
         .filter_map(|one| one["name"].as_str())
@@ -47,6 +44,9 @@ pub(super) fn answer(call: &Call, place: &Place) -> Result<Answer> {
             )));
         }
     };
+    if object::text(&pod.value, &["spec", "nodeName"]).is_empty() {
+        return Ok(respond::bytes(204, PLAIN, Bytes::new()));
+    }
     let state = object::items(&pod.value, &["status", "containerStatuses"])
         .iter()
         .find(|one| one["name"] == *container);
