@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Derive `kube-1.36.json` (resources and schemas of the Kubernetes API) and `flux.json` (Flux's custom resources).
 
-usage: go mod download k8s.io/kubernetes@v1.36.4 github.com/fluxcd/{source-controller@v1.9.1,kustomize-controller@v1.9.4,helm-controller@v1.6.3}
+usage: go mod download k8s.io/{kubernetes@v1.36.4,api@v0.36.4,apimachinery@v0.36.4,apiextensions-apiserver@v0.36.4} \
+         github.com/fluxcd/{source-controller@v1.9.1,kustomize-controller@v1.9.4,helm-controller@v1.6.3}
        python3 derive_kube.py kube "$(go env GOMODCACHE)/k8s.io/kubernetes@v1.36.4/api" > kube-1.36.json
        python3 derive_kube.py flux "$(go env GOMODCACHE)/github.com/fluxcd" > flux.json   (needs PyYAML)
 
@@ -9,6 +10,7 @@ Only facts are kept: names, types, list kinds, merge keys, verbs, ranges, patter
 """
 import glob
 import json
+import re
 import sys
 
 # What the lab serves. The rest of the API answers 404 there, as a server does that has it switched off.
@@ -81,6 +83,36 @@ def refs(schema, found):
             refs(value, found)
 
 
+def numbers(modules):
+    """Field numbers of the wire format, by type: `{"1": "metadata"}`."""
+    out = {}
+    for path in glob.glob(f"{modules}/**/generated.proto", recursive=True):
+        text = open(path).read()
+        package = re.search(r"^package ([\w.]+);", text, re.M).group(1)
+        for name, body in re.findall(r"^message (\w+) \{\n(.*?)^\}", text, re.M | re.S):
+            fields = re.findall(r"^  (?:optional |repeated )?(map<[^>]*>|[\w.]+) (\w+) = (\d+);", body, re.M)
+            full = "io.k8s." + package.removeprefix("k8s.io.")
+            out[f"{full}.{name}"] = {
+                number: (field, kind.lstrip(".").replace("k8s.io.", "io.k8s.") if "." in kind else f"{full}.{kind}")
+                for kind, field, number in fields
+            }
+    return out
+
+
+def named(own, properties, wire):
+    """The same with the names that JSON has; what is inlined there has numbers of its own here."""
+    lower = {name.lower(): name for name in properties}
+    out = {}
+    for number, (field, kind) in own.items():
+        if field in properties:
+            out[number] = field
+        elif field.lower() in lower:
+            out[number] = lower[field.lower()]
+        elif kind in wire:
+            out[number] = named(wire[kind], properties, wire)
+    return out
+
+
 def kube(api):
     with open(f"{api}/discovery/aggregated_v2.json") as file:
         groups = json.load(file)["items"]
@@ -148,7 +180,13 @@ def kube(api):
         found = set()
         refs(types[name], found)
         queue |= found - set(keep)
-    for schema in keep.values():
+    wire = {}
+    for module in ("api", "apimachinery", "apiextensions-apiserver"):
+        found = glob.glob(f"{api}/../../{module}@v0.36.*")
+        wire |= numbers(sorted(found)[-1])
+    for name, schema in keep.items():
+        if name in wire and "properties" in schema:
+            schema["pb"] = named(wire[name], schema["properties"], wire)
         gvks = schema.pop("x-kubernetes-group-version-kind", None)
         # Options belong to every group; a list of them all tells nothing here.
         if gvks and len(gvks) == 1:

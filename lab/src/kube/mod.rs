@@ -28,6 +28,7 @@ mod state;
 mod status;
 mod store;
 mod table;
+mod wire;
 
 pub use faults::{Fault, Faults, When};
 pub use programs::{Missing, NoPrograms, Order, Programs};

@@ -136,6 +136,8 @@ fn translate(value: &Value, found: &mut Vec<String>) -> Value {
                     json!([{"$ref": format!("#/components/schemas/{name}")}]),
                 );
             }
+            // The wire format is no part of the documents.
+            "pb" => {}
             "gvk" => {
                 out.insert(
                     "x-kubernetes-group-version-kind".into(),

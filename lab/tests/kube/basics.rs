@@ -231,7 +231,7 @@ async fn what_is_wrong_is_told() {
     );
     let request = lab
         .request(Method::POST, MAPS)
-        .header("content-type", "application/vnd.kubernetes.protobuf")
+        .header("content-type", "application/cbor")
         .body("x");
     assert_eq!(lab.send(request).await.status, 415);
     let dry = lab

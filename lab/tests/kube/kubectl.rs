@@ -180,5 +180,35 @@ async fn kubectl_works_against_it() {
             )
             .await,
     );
+    // kubectl's own generators speak protobuf.
+    let made = "create deployment made --image=registry.lab/web:1 --replicas=2 --port=8080 -o jsonpath={.spec.replicas}:{.spec.template.spec.containers[0].ports[0].containerPort}";
+    assert_eq!(good(kubectl.run(made, "").await), "2:8080");
+    good(kubectl.run("create namespace other", "").await);
+    good(
+        kubectl
+            .run("create configmap made --from-literal=k=v", "")
+            .await,
+    );
+    let data = good(
+        kubectl
+            .run("get configmap made -o jsonpath={.data}", "")
+            .await,
+    );
+    assert_eq!(data, "{\"k\":\"v\"}");
+    good(
+        kubectl
+            .run("create secret generic made --from-literal=k=v", "")
+            .await,
+    );
+    let data = good(
+        kubectl
+            .run("get secret made -o jsonpath={.data.k}", "")
+            .await,
+    );
+    assert_eq!(data, "dg==");
+    assert_eq!(
+        good(kubectl.run("auth can-i create deployments", "").await).trim(),
+        "yes"
+    );
     good(kubectl.run("delete namespace team --timeout=20s", "").await);
 }

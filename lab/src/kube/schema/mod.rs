@@ -60,6 +60,16 @@ pub(crate) struct Schema {
     #[serde(rename = "x-kubernetes-embedded-resource")]
     pub(crate) embedded: bool,
     pub(crate) gvk: Option<[String; 3]>,
+    /// Field numbers of the wire format.
+    pub(crate) pb: BTreeMap<String, Number>,
+}
+
+/// What a field number stands for: a field, or a structure that JSON has inlined.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Number {
+    Field(String),
+    Inline(BTreeMap<String, Number>),
 }
 
 /// `additionalProperties`: a schema, or whether any are allowed.

@@ -11,9 +11,13 @@ use serde_json::Value;
 
 use crate::kube::resource::{Registry, Resource};
 use crate::kube::status::{Refusal, Result};
+use crate::kube::wire;
 
 /// The largest body, as the API server has it.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// How Go's typed clients send objects.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The parameters of a query, the last of a name.
 #[derive(Debug, Default)]
@@ -161,10 +165,15 @@ pub(crate) fn object(kind: &str, body: &Bytes) -> Result<Value> {
     match kind {
         "" | "application/json" => json(body),
         "application/yaml" => yaml(body),
+        PROTOBUF => wire::decode(body).ok_or_else(|| {
+            Refusal::bad_request(
+                "the body of the request is no object in protobuf form that is known here",
+            )
+        }),
         _ => Err(Refusal::new(
             415,
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
         )),
     }
 }
