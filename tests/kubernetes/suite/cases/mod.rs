@@ -1,0 +1,70 @@
+//! The cases, a room for each part of the API.
+
+mod acceptance;
+mod access;
+mod apply;
+mod applying;
+mod cluster;
+mod create;
+mod custom;
+mod definitions;
+mod deletion;
+mod discovery;
+mod flux;
+mod helm;
+mod jobs;
+mod list;
+mod namespaces;
+mod owners;
+mod patch;
+mod pods;
+mod reconciling;
+mod refusals;
+mod rollouts;
+mod selecting;
+mod sets;
+mod streams;
+mod subresources;
+mod tables;
+mod update;
+mod watching;
+mod workloads;
+
+use crate::case::Case;
+
+/// What waits longest begins first.
+const GROUPS: &[&[Case]] = &[
+    flux::CASES,
+    reconciling::CASES,
+    helm::CASES,
+    jobs::CASES,
+    rollouts::CASES,
+    workloads::CASES,
+    sets::CASES,
+    list::CASES,
+    selecting::CASES,
+    watching::CASES,
+    acceptance::CASES,
+    applying::CASES,
+    definitions::CASES,
+    custom::CASES,
+    cluster::CASES,
+    pods::CASES,
+    namespaces::CASES,
+    deletion::CASES,
+    streams::CASES,
+    subresources::CASES,
+    discovery::CASES,
+    access::CASES,
+    create::CASES,
+    refusals::CASES,
+    update::CASES,
+    patch::CASES,
+    apply::CASES,
+    owners::CASES,
+    tables::CASES,
+];
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
+    GROUPS.iter().copied().flatten()
+}

@@ -1,0 +1,106 @@
+//! One suite of cases for any Kubernetes API server.
+//!
+//! The cases speak HTTP, watch streams and web sockets as they are, and the real `kubectl`; no client of ours stands between a case and the
+//! server. The real control plane (`tests/control-plane`) defines what is right; the lab's API is held to the same code.
+//!
+//! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--list]`
+//!
+//! * `WORD`: only cases whose name contains one of the words.
+//! * `--kubeconfig FILE`: the server (or `RUNBOOK_TEST_KUBECONFIG`). A file `env` beside it may say more, as `tests/control-plane/up` writes it.
+//! * `--kubectl FILE`: the kubectl to use (or `RUNBOOK_TEST_KUBECTL`); without one its cases are skipped.
+//! * `--skips N`: more than N skipped cases are a failure. Any number is not one when it is not given.
+//!
+//! Ends with 0 when nothing failed, 1 when something did, 2 when it could not start. What is skipped is named with its reason.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test program without a harness reports on its own"
+)]
+
+mod case;
+mod client;
+mod context;
+mod kubectl;
+mod manifest;
+mod options;
+mod report;
+mod repository;
+mod server;
+mod socket;
+mod watch;
+
+mod cases;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+
+use crate::case::Case;
+use crate::options::Options;
+use crate::report::{Outcome, Report};
+use crate::server::Server;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = match Options::read() {
+        Ok(options) => options,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    let chosen: Vec<&'static Case> = cases::all()
+        .filter(|case| options.chooses(&case.name()))
+        .collect();
+    if options.list {
+        chosen.iter().for_each(|case| println!("{}", case.name()));
+        return ExitCode::SUCCESS;
+    }
+    let Some(kubeconfig) = &options.kubeconfig else {
+        println!(
+            "kubernetes conformance: SKIPPED, all {} cases: no server was given \
+             (`tests/kubernetes/run` starts one, or `--kubeconfig FILE`)",
+            chosen.len()
+        );
+        return ExitCode::SUCCESS;
+    };
+    match Server::open(kubeconfig, options.kubectl.as_deref()).await {
+        Ok(server) => run(Arc::new(server), chosen, &options).await,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(server: Arc<Server>, chosen: Vec<&'static Case>, options: &Options) -> ExitCode {
+    println!(
+        "kubernetes conformance: {} cases, {} at once, on {}",
+        chosen.len(),
+        options.jobs,
+        server.describe()
+    );
+    let started = Instant::now();
+    let mut report = Report::default();
+    let mut running = futures_util::stream::iter(chosen)
+        .map(|case| {
+            let server = server.clone();
+            async move {
+                let begun = Instant::now();
+                // A task of its own: a case that panics fails, and no other with it.
+                let outcome = match tokio::spawn(case::run(case, server)).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => Outcome::Failed(format!("the case panicked: {error}")),
+                };
+                (case, outcome, begun.elapsed())
+            }
+        })
+        .buffer_unordered(options.jobs);
+    while let Some((case, outcome, time)) = running.next().await {
+        report.add(case.name(), outcome, time);
+    }
+    report.finish(started.elapsed(), options.skips)
+}
