@@ -143,7 +143,7 @@ impl Context {
         for path in paths.iter().rev() {
             let _ = self.admin().delete(path).await;
         }
-        if let Some(namespace) = self.namespace.get() {
+        if let Some(namespace) = self.namespace.get().filter(|_| !self.server.keep) {
             let _ = self
                 .admin()
                 .delete(&format!("/api/v1/namespaces/{namespace}"))

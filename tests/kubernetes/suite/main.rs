@@ -3,12 +3,13 @@
 //! The cases speak HTTP, watch streams and web sockets as they are, and the real `kubectl`; no client of ours stands between a case and the
 //! server. The real control plane (`tests/control-plane`) defines what is right; the lab's API is held to the same code.
 //!
-//! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--list]`
+//! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--keep] [--list]`
 //!
 //! * `WORD`: only cases whose name contains one of the words.
 //! * `--kubeconfig FILE`: the server (or `RUNBOOK_TEST_KUBECONFIG`). A file `env` beside it may say more, as `tests/control-plane/up` writes it.
 //! * `--kubectl FILE`: the kubectl to use (or `RUNBOOK_TEST_KUBECTL`); without one its cases are skipped.
 //! * `--skips N`: more than N skipped cases are a failure. Any number is not one when it is not given.
+//! * `--keep`: namespaces are left behind, for a server that is thrown away afterwards: to empty them costs more than all cases.
 //!
 //! Ends with 0 when nothing failed, 1 when something did, 2 when it could not start. What is skipped is named with its reason.
 #![allow(
@@ -67,7 +68,7 @@ async fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     };
-    match Server::open(kubeconfig, options.kubectl.as_deref()).await {
+    match Server::open(kubeconfig, options.kubectl.as_deref(), options.keep).await {
         Ok(server) => run(Arc::new(server), chosen, &options).await,
         Err(error) => {
             eprintln!("error: {error:#}");

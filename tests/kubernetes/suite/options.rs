@@ -11,6 +11,7 @@ pub(crate) struct Options {
     pub(crate) kubectl: Option<PathBuf>,
     pub(crate) jobs: usize,
     pub(crate) skips: Option<usize>,
+    pub(crate) keep: bool,
     pub(crate) list: bool,
 }
 
@@ -28,6 +29,7 @@ impl Options {
             kubectl: variable("RUNBOOK_TEST_KUBECTL"),
             jobs: JOBS,
             skips: None,
+            keep: false,
             list: false,
         };
         let mut arguments = std::env::args().skip(1);
@@ -42,6 +44,7 @@ impl Options {
                 "--kubectl" => options.kubectl = Some(value()?.into()),
                 "--jobs" => options.jobs = number(&argument, &value()?)?.max(1),
                 "--skips" => options.skips = Some(number(&argument, &value()?)?),
+                "--keep" => options.keep = true,
                 "--list" => options.list = true,
                 // What cargo and its friends hand to every test program.
                 "--nocapture" | "--exact" | "--include-ignored" | "--quiet" | "-q" => {}

@@ -19,6 +19,8 @@ pub(crate) struct Server {
     /// A second way in by client certificate, from the context `admin-certificate`.
     pub(crate) by_certificate: Option<Client>,
     pub(crate) git: Option<Git>,
+    /// Namespaces of cases are not removed.
+    pub(crate) keep: bool,
     version: String,
     kubelet: String,
 }
@@ -32,7 +34,11 @@ pub(crate) struct Git {
 
 impl Server {
     /// Reads the kubeconfig, and `env` beside it; asks the server what it is.
-    pub(crate) async fn open(kubeconfig: &Path, kubectl: Option<&Path>) -> Result<Self> {
+    pub(crate) async fn open(
+        kubeconfig: &Path,
+        kubectl: Option<&Path>,
+        keep: bool,
+    ) -> Result<Self> {
         let kubeconfig = std::path::absolute(kubeconfig)
             .with_context(|| format!("no such place: `{}`", kubeconfig.display()))?;
         let text = std::fs::read_to_string(&kubeconfig)
@@ -68,6 +74,7 @@ impl Server {
                 .or_else(|| more.get("KUBECTL").map(PathBuf::from)),
             kubeconfig,
             git,
+            keep,
             version: text_of(&version["gitVersion"]).unwrap_or_default(),
             kubelet: text_of(&nodes["items"][0]["status"]["nodeInfo"]["kubeletVersion"])
                 .unwrap_or_default(),

@@ -28,10 +28,13 @@ pub(super) const HELM: &str = "helm.toolkit.fluxcd.io/v2";
 
 pub(super) const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 
-/// Ready as a client may read it: of this generation.
+/// Ready as a client may read it: of this generation. A controller writes the condition a moment before the end of its work, and only then the
+/// status' own generation, which is -1 before the first; of a failure it may stay behind.
 pub(super) fn ready(object: &Value, status: &str) -> bool {
+    let generation = &object["metadata"]["generation"];
     condition(object, "Ready")["status"] == status
-        && condition(object, "Ready")["observedGeneration"] == object["metadata"]["generation"]
+        && condition(object, "Ready")["observedGeneration"] == *generation
+        && (status != "True" || object["status"]["observedGeneration"] == *generation)
 }
 
 pub(super) fn manifest(namespace: &str, name: &str, value: &str) -> String {
