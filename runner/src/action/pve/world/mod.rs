@@ -3,20 +3,23 @@
 //! A read ends at once when the run is stopped; a change that was sent is heard out, so that it is known what became of it. A
 //! task goes on at the server when nobody waits any more, and the result says so.
 
+mod see;
+mod stop;
+
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use runbook::inventory::GuestKind;
-use runbook_proxmox::guest::{Guest, Kind, Pending, Status};
-use runbook_proxmox::{Client, Error, ErrorKind, Request, Upid, cluster, task};
+use runbook_proxmox::guest::{Guest, Kind};
+use runbook_proxmox::{Client, Error, ErrorKind, Request, Upid, task};
 use serde_json::Value;
 
-use super::guest::Subject;
-use super::guest::compare::{Config, config};
-use super::guest::keys::tags;
-use crate::action::{Ended, Failure};
+use crate::action::Ended;
 use crate::process::{Cancel, Collector, Output, Record, Stream};
+
+pub use see::Seen;
+pub use stop::{Done, Stop};
 
 /// The tag of every guest that was created by a book.
 pub const TAG: &str = "runbook";
@@ -26,78 +29,6 @@ const FOLLOW_DURATION_MAX: Duration = Duration::from_secs(30);
 const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 /// How long a changed configuration is changed again by somebody else, before it is told.
 const SINCE_SLACK_SECONDS: i64 = 120;
-
-/// Why something did not come to its end.
-#[derive(Debug)]
-pub struct Stop {
-    /// How the step ends.
-    pub ended: Ended,
-    /// A remark that goes with the result.
-    pub note: Option<String>,
-    /// The guest, snapshot or storage that is not there.
-    pub absent: bool,
-}
-
-/// What came of it, or why it stopped.
-pub type Done<T> = Result<T, Stop>;
-
-impl Stop {
-    /// A failure with what to do; asking again is of no use.
-    pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        let mut failure = Failure::new(message).hint(Some(hint.into()));
-        failure.refused = true;
-        Ended::Failed(failure).into()
-    }
-
-    /// What a step is about is not there.
-    pub fn absent(message: impl Into<String>) -> Self {
-        Self {
-            ended: Ended::Failed(Failure::new(message)),
-            note: None,
-            absent: true,
-        }
-    }
-
-    /// For people.
-    pub fn message(&self) -> String {
-        match &self.ended {
-            Ended::Failed(failure) | Ended::Unavailable(failure) => failure.message.clone(),
-            Ended::TimedOut(why) | Ended::Missing(why) | Ended::Kept(why) => why.clone(),
-            Ended::Aborted => self.note.clone().unwrap_or_else(|| "stopped".into()),
-            Ended::Done => String::new(),
-        }
-    }
-}
-
-impl From<Ended> for Stop {
-    fn from(ended: Ended) -> Self {
-        Self {
-            ended,
-            note: None,
-            absent: false,
-        }
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Ended::Failed(failure).into()
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        let mut failure = Failure::new(error.to_string()).hint(error.hint());
-        failure.refused = error.kind() == ErrorKind::Refused;
-        match (&error, error.kind()) {
-            (Error::Deadline { .. }, _) => Ended::TimedOut(failure.message).into(),
-            (Error::ProxyTimeout(_), _) | (_, ErrorKind::Unavailable) => {
-                Ended::Unavailable(failure).into()
-            }
-            _ => Ended::Failed(failure).into(),
-        }
-    }
-}
 
 /// Told of each task that begins, before it is waited for.
 pub type OnTask = Box<dyn Fn(&Upid) + Send + Sync>;
@@ -121,23 +52,6 @@ pub struct World {
     /// Told of each task.
     pub on_task: OnTask,
     log: Mutex<Option<Collector>>,
-}
-
-/// A guest as it is.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// Which.
-    pub guest: Guest,
-    /// How it stands.
-    pub status: Status,
-    /// Its configuration as it will be after a restart, as texts.
-    pub config: Config,
-    /// The same as it came.
-    pub raw: Value,
-    /// The state of the configuration when it was read.
-    pub digest: Option<String>,
-    /// What is not in force yet.
-    pub pending: Vec<Pending>,
 }
 
 impl World {
@@ -336,167 +250,6 @@ impl World {
             }
         }
     }
-
-    /// A node by its name.
-    ///
-    /// # Errors
-    ///
-    /// A name that no node has, with the one that is meant.
-    pub async fn node(&self, name: &str) -> Done<String> {
-        match self
-            .read(async { Ok(cluster::node(&self.client, name).await) })
-            .await?
-        {
-            Ok(node) => Ok(node.name),
-            Err(Error::Setting(why)) => match why.split_once("; ") {
-                Some((message, hint)) => Err(Stop::refused(message, hint)),
-                None => Err(Stop::refused(why, "look at the names of the nodes")),
-            },
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Finds a guest and looks at it; `None` where there is none.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be seen, or the number is one of another kind.
-    pub async fn see(&self, subject: &Subject) -> Done<Option<Seen>> {
-        match subject.vmid {
-            Some(vmid) => self.see_number(subject, vmid).await,
-            None => self.see_named(subject).await,
-        }
-    }
-
-    async fn see_number(&self, subject: &Subject, vmid: u32) -> Done<Option<Seen>> {
-        let found = self.read(cluster::find_guest(&self.client, vmid)).await?;
-        let Some(listed) = found else {
-            if self.read(cluster::free(&self.client, vmid)).await? {
-                return Ok(None);
-            }
-            // It may have been made since the list was.
-            let again = self.read(cluster::find_guest(&self.client, vmid)).await?;
-            return match again {
-                Some(listed) => self.look(listed.guest).await,
-                None => Err(Stop::refused(
-                    format!("guest {vmid} is there, but may not be seen"),
-                    format!("grant VM.Audit on /vms/{vmid}"),
-                )),
-            };
-        };
-        let wished = kind_of(subject.kind);
-        if listed.guest.kind != wished {
-            return Err(Stop::refused(
-                format!(
-                    "{vmid} is a `{}`, not a `{}`",
-                    word(listed.guest.kind),
-                    subject.kind.as_str()
-                ),
-                "another guest has this number; write another one",
-            ));
-        }
-        self.look(listed.guest).await
-    }
-
-    /// By host name and the book's tag, among the numbers of the scratch scope. The list of all guests lags behind, so each
-    /// configuration is read.
-    async fn see_named(&self, subject: &Subject) -> Done<Option<Seen>> {
-        let Some(hostname) = &subject.hostname else {
-            return Err(Stop::refused(
-                format!(
-                    "a `{}` without `vmid` needs a `hostname`",
-                    subject.kind.as_str()
-                ),
-                "write one of them",
-            ));
-        };
-        let guests = self.read(cluster::guests(&self.client)).await?;
-        let inside = |vmid: u32| {
-            self.scratch
-                .is_none_or(|(low, high)| (low..=high).contains(&vmid))
-        };
-        let own = guests.into_iter().map(|listed| listed.guest);
-        for guest in own.filter(|guest| guest.kind == kind_of(subject.kind) && inside(guest.vmid)) {
-            if let Some(seen) = self.look(guest).await?
-                && seen.name() == Some(hostname)
-                && seen.has_tag(&self.book_tag)
-            {
-                return Ok(Some(seen));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Looks at a guest where it is.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be asked.
-    pub async fn look(&self, guest: Guest) -> Done<Option<Seen>> {
-        let Some(status) = self.read(guest.look(&self.client)).await? else {
-            return Ok(None);
-        };
-        let request = guest.config();
-        let raw = async {
-            match self.client.call(&request).await {
-                Ok(raw) => Ok(Some(raw)),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        let Some(raw) = self.read(raw).await? else {
-            return Ok(None);
-        };
-        let pending = if status.is_running() {
-            self.read(guest.read_pending(&self.client)).await?
-        } else {
-            Vec::new()
-        };
-        let digest = raw.get("digest").and_then(Value::as_str).map(str::to_owned);
-        Ok(Some(Seen {
-            config: config(&raw),
-            raw,
-            guest,
-            status,
-            digest,
-            pending,
-        }))
-    }
-
-    /// Whether the book has a guest: by its inventory, or because it made it.
-    pub fn is_ours(&self, subject: &Subject, seen: &Seen) -> bool {
-        subject.claimed || seen.has_tag(&self.book_tag)
-    }
-}
-
-impl Seen {
-    /// Its name.
-    pub fn name(&self) -> Option<&String> {
-        self.config
-            .get("hostname")
-            .or_else(|| self.config.get("name"))
-    }
-
-    /// Whether it has a tag.
-    pub fn has_tag(&self, tag: &str) -> bool {
-        self.config
-            .get("tags")
-            .is_some_and(|is| tags(is).iter().any(|is| is == tag))
-    }
-
-    /// Whether it is a template.
-    pub fn is_template(&self) -> bool {
-        self.status.template || self.config.get("template").is_some_and(|is| is == "1")
-    }
-
-    /// The word for what it is.
-    pub fn state(&self) -> &str {
-        if self.is_template() {
-            "template"
-        } else {
-            &self.status.status
-        }
-    }
 }
 
 /// The tag of a book's guests: `runbook-` and the book's name, in the characters of a tag.
@@ -518,13 +271,6 @@ pub fn kind_of(kind: GuestKind) -> Kind {
     match kind {
         GuestKind::Lxc => Kind::Lxc,
         GuestKind::Vm => Kind::Qemu,
-    }
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Lxc => "lxc",
-        Kind::Qemu => "vm",
     }
 }
 
@@ -560,34 +306,5 @@ mod tests {
         assert_eq!(book_tag("My Homelab (2026)"), "runbook-my-homelab-2026");
         assert_eq!(book_tag("Ü"), "runbook");
         assert!(book_tag(&"x".repeat(200)).len() <= 60);
-    }
-
-    #[test]
-    fn what_the_server_cannot_be_used_for_is_told_apart_from_a_failure() {
-        let ended = |error: Error| Stop::from(error).ended;
-        assert!(matches!(
-            ended(Error::Unauthorized("x".into())),
-            Ended::Unavailable(_)
-        ));
-        assert!(matches!(
-            ended(Error::ProxyTimeout("x".into())),
-            Ended::Unavailable(_)
-        ));
-        let forbidden = Error::Forbidden {
-            message: "Permission check failed (/vms/130, VM.Audit)".into(),
-            needs: Some(("/vms/130".into(), vec!["VM.Audit".into()])),
-        };
-        let Ended::Failed(failure) = ended(forbidden) else {
-            panic!("no failure");
-        };
-        assert!(failure.refused);
-        assert_eq!(failure.hint.as_deref(), Some("grant VM.Audit on /vms/130"));
-        assert!(matches!(
-            ended(Error::Deadline {
-                what: "x".into(),
-                seconds: 1
-            }),
-            Ended::TimedOut(_)
-        ));
     }
 }

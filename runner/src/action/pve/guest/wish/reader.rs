@@ -1,162 +1,21 @@
-//! From the rendered fields of `lxc` and `vm` to a wish.
+//! The configuration of a guest, key by key, from the fields of a step.
 
-use runbook::inventory::GuestKind;
-use runbook::node::Node;
 use runbook::read::{self, Args, ReadError};
 use runbook::value::print_size;
 use serde_json::Value;
 
-use super::super::pairs::{FIRST, Pairs};
-use super::keys::{Volume, Wanted, encoded};
-use super::{Source, State, Subject, Wish};
-use crate::action::Failure;
+use super::super::super::pairs::{FIRST, Pairs};
+use super::super::keys::{self, Wanted, encoded};
+use super::super::{Source, Subject};
+use super::{Wrong, required, volume, wrong};
 
-/// Disks smaller than this are sizes without their unit.
-const DISK_BYTES_MIN: u64 = 1 << 20;
 const MIB: u64 = 1 << 20;
 
-/// What the target and the inventory say about a guest.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
-    /// Its number.
-    pub vmid: Option<u32>,
-    /// Its node.
-    pub node: Option<String>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its address.
-    pub address: Option<String>,
-    /// Whether the inventory has it.
-    pub claimed: bool,
-}
-
-/// Why fields are no wish.
-#[derive(Debug)]
-pub enum Wrong {
-    /// A value that is not what its field wants.
-    Read(ReadError),
-    /// Values that do not go together.
-    Failure(Failure),
-}
-
-impl From<ReadError> for Wrong {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
-    }
-}
-
-fn wrong(message: impl Into<String>, hint: impl Into<String>) -> Wrong {
-    let mut failure = Failure::new(message).hint(Some(hint.into()));
-    failure.refused = true;
-    Wrong::Failure(failure)
-}
-
-impl Subject {
-    /// Which guest the fields and the target mean together.
-    ///
-    /// # Errors
-    ///
-    /// Where they say different things.
-    pub fn read(kind: GuestKind, args: &Args<'_>, known: Known) -> Result<Self, Wrong> {
-        let vmid = match args.opt_int("vmid")? {
-            Some(vmid) => Some(number(vmid)?),
-            None => None,
-        };
-        if let (Some(written), Some(known)) = (vmid, known.vmid)
-            && written != known
-        {
-            return Err(wrong(
-                format!("`vmid` is `{known}` for this target, not `{written}`"),
-                "take `vmid` out",
-            ));
-        }
-        let hostname = args.opt_text("hostname")?;
-        let node = args.opt_text("node")?;
-        for (field, written, known) in [
-            ("hostname", &hostname, &known.name),
-            ("node", &node, &known.node),
-        ] {
-            if let (Some(written), Some(known)) = (written, known)
-                && written != known
-            {
-                return Err(wrong(
-                    format!("`{field}` is `{known}` in the inventory, not `{written}`"),
-                    format!("take `{field}` out"),
-                ));
-            }
-        }
-        Ok(Self {
-            kind,
-            vmid: vmid.or(known.vmid),
-            node: node.or(known.node),
-            hostname: hostname.or(known.name),
-            claimed: known.claimed,
-            address: known.address,
-        })
-    }
-}
-
-impl Wish {
-    /// Reads the fields of `lxc` or `vm`.
-    ///
-    /// # Errors
-    ///
-    /// A value that is not what its field wants, values that do not go together.
-    pub fn read(kind: GuestKind, args: &Args<'_>, known: Known) -> Result<Self, Wrong> {
-        let is_vm = kind == GuestKind::Vm;
-        let subject = Subject::read(kind, args, known)?;
-        let mut reader = Reader {
-            args,
-            is_vm,
-            keys: Vec::new(),
-        };
-        let source = reader.source()?;
-        let disk = args
-            .opt_text("disk")?
-            .map(|disk| volume(&disk, Pairs::default()));
-        let disk = disk.transpose()?;
-        let nets = reader.all(&subject)?;
-        let login_keys = if is_vm {
-            Vec::new()
-        } else {
-            args.list("ssh-keys")?
-        };
-        let state = match args.opt_text("state")?.as_deref() {
-            Some("running") => Some(State::Running),
-            Some("stopped") => Some(State::Stopped),
-            Some("absent") => Some(State::Absent),
-            Some("template") => Some(State::Template),
-            _ => None,
-        };
-        Ok(Self {
-            subject,
-            source,
-            keys: reader.keys,
-            disk,
-            nets,
-            login_keys,
-            unprivileged: args.bool("unprivileged", true)?,
-            cloud_init: args.has("cloud-init"),
-            state,
-            restart: args.opt_text("restart")?.as_deref() == Some("when-pending"),
-        })
-    }
-}
-
-fn number(vmid: i64) -> Result<u32, Wrong> {
-    match u32::try_from(vmid) {
-        Ok(vmid) if (100..=999_999_999).contains(&vmid) => Ok(vmid),
-        _ => Err(wrong(
-            format!("`{vmid}` is not a guest's number"),
-            "write 100 to 999999999",
-        )),
-    }
-}
-
-struct Reader<'a> {
-    args: &'a Args<'a>,
-    is_vm: bool,
-    keys: Vec<(String, Wanted)>,
+/// Reads fields, and collects the keys.
+pub(super) struct Reader<'a> {
+    pub(super) args: &'a Args<'a>,
+    pub(super) is_vm: bool,
+    pub(super) keys: Vec<(String, Wanted)>,
 }
 
 impl Reader<'_> {
@@ -171,7 +30,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn source(&self) -> Result<Option<Source>, Wrong> {
+    pub(super) fn source(&self) -> Result<Option<Source>, Wrong> {
         if let Some(template) = self.args.opt_text("template")? {
             return Ok(Some(Source::Template(template)));
         }
@@ -195,7 +54,7 @@ impl Reader<'_> {
     }
 
     /// Every configured key; the number of network interfaces where it is said.
-    fn all(&mut self, subject: &Subject) -> Result<Option<usize>, Wrong> {
+    pub(super) fn all(&mut self, subject: &Subject) -> Result<Option<usize>, Wrong> {
         if let Some(hostname) = self.args.opt_text("hostname")?
             && subject.vmid.is_some()
             && effective(self.args)
@@ -239,7 +98,7 @@ impl Reader<'_> {
         self.value("nameserver", "nameserver")?;
         if self.args.has("tags") {
             let tags = self.args.list("tags")?;
-            let tags = super::keys::tags(&tags.join(";"));
+            let tags = keys::tags(&tags.join(";"));
             self.key("tags", Wanted::Tags(tags));
         }
         self.raw()?;
@@ -329,7 +188,7 @@ impl Reader<'_> {
             return Ok(());
         };
         for mount in read::entries(node)?.iter() {
-            if !super::keys::is_numbered(&mount.key, "mp") {
+            if !keys::is_numbered(&mount.key, "mp") {
                 return Err(wrong(
                     format!("`{}` is no mount point", mount.key),
                     "name it `mp0`, `mp1` …",
@@ -434,7 +293,7 @@ impl Reader<'_> {
             return Ok(());
         };
         for device in read::entries(node)?.iter() {
-            if !super::keys::is_numbered(&device.key, "hostpci") {
+            if !keys::is_numbered(&device.key, "hostpci") {
                 return Err(wrong(
                     format!("`{}` is no PCI device of a guest", device.key),
                     "name it `hostpci0`, `hostpci1` …",
@@ -500,39 +359,4 @@ impl Reader<'_> {
 /// Whether there is a wish beyond naming the guest.
 fn effective(args: &Args<'_>) -> bool {
     (args.spec().kind)(args.node()) == runbook::spec::ActionKind::Desired
-}
-
-fn required(node: &Node, field: &str) -> Result<String, Wrong> {
-    match node.get(field) {
-        Some(value) => Ok(read::text(value)?),
-        None => Err(wrong(
-            format!("`{field}` is missing"),
-            format!("add `{field}`"),
-        )),
-    }
-}
-
-/// A volume written as `STORE:SIZE`.
-fn volume(text: &str, pairs: Pairs) -> Result<Volume, Wrong> {
-    let Some((storage, size)) = text.split_once(':') else {
-        return Err(wrong(
-            format!("`{text}` is no disk"),
-            "write its storage and its size, `local-lvm:32GiB`",
-        ));
-    };
-    let bytes = runbook::value::size(size).map_err(|why| match why.split_once(": ") {
-        Some((message, hint)) => wrong(message, hint),
-        None => wrong(why, "write it as `32GiB`"),
-    })?;
-    if bytes < DISK_BYTES_MIN {
-        return Err(wrong(
-            format!("`{text}` has {bytes} bytes"),
-            format!("write the unit: `{storage}:{size}GiB`"),
-        ));
-    }
-    Ok(Volume {
-        storage: storage.to_owned(),
-        bytes: Some(bytes),
-        pairs,
-    })
 }

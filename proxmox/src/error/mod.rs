@@ -3,14 +3,10 @@
 //! The server says it in three places: the body's `message` (8.3 and later), its `errors` per parameter, and the reason
 //! phrase of the status line, which is all that older servers send.
 
+mod answer;
+mod says;
+
 use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-use crate::request::Request;
-
-/// The most of an error's text that is kept, in characters.
-const TEXT_CHARS_MAX: usize = 2000;
 
 /// Shorter secrets are not looked for in texts.
 const SECRET_BYTES_MIN: usize = 4;
@@ -187,85 +183,6 @@ impl Error {
         })
     }
 
-    fn says(&self, fragments: &[&str]) -> bool {
-        let message = match self {
-            Self::Refused { message, .. } | Self::Task(message) => message.as_str(),
-            Self::Parameters { errors, .. } => {
-                return errors
-                    .values()
-                    .any(|error| fragments.iter().any(|fragment| error.contains(fragment)));
-            }
-            _ => return false,
-        };
-        fragments.iter().any(|fragment| message.contains(fragment))
-    }
-
-    /// There is no such guest, storage or snapshot.
-    pub fn is_not_found(&self) -> bool {
-        self.says(&[
-            "does not exist",
-            "unable to find configuration file",
-            "no such ",
-        ])
-    }
-
-    /// The number of a guest is taken.
-    pub fn is_taken(&self) -> bool {
-        self.says(&["already exists"])
-    }
-
-    /// The guest is locked by something that goes on, or was left behind by something that did not end.
-    pub fn is_locked(&self) -> bool {
-        self.says(&[" is locked ("])
-    }
-
-    /// A lock was not to be had in time: nothing was done.
-    pub fn is_lock_timeout(&self) -> bool {
-        self.says(&["got timeout", "got lock request timeout"]) && self.says(&["lock"])
-    }
-
-    /// The configuration was changed by somebody else since it was read.
-    pub fn is_digest_conflict(&self) -> bool {
-        self.says(&[
-            "detected modified configuration",
-            "checksum mismatch (file change",
-        ])
-    }
-
-    /// The guest runs already.
-    pub fn is_running(&self) -> bool {
-        self.says(&["already running", "is running"])
-    }
-
-    /// The guest does not run.
-    pub fn is_not_running(&self) -> bool {
-        self.says(&["not running"]) && !self.is_no_agent()
-    }
-
-    /// The guest agent does not answer (yet), or is not configured.
-    pub fn is_no_agent(&self) -> bool {
-        self.says(&[
-            "QEMU guest agent is not running",
-            "No QEMU guest agent configured",
-        ])
-    }
-
-    /// Only `root@pam` itself may do it: a login is needed instead of a token (a token of `root@pam` is not `root@pam`).
-    pub fn needs_root(&self) -> bool {
-        let told = |text: &str| {
-            let text = text.to_ascii_lowercase();
-            text.contains("allowed for root@pam")
-                || text.contains("only root can")
-                || text.contains("only root may")
-                || text.contains("not available with api token")
-        };
-        match self {
-            Self::Refused { message, .. } | Self::Forbidden { message, .. } => told(message),
-            Self::Parameters { errors, .. } => errors.values().any(|why| told(why)),
-            _ => false,
-        }
-    }
-
     /// The same without what is secret, in the forms in which it may have come back.
     pub(crate) fn without<'a>(mut self, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         for secret in secrets {
@@ -304,97 +221,6 @@ impl Error {
             _ => {}
         }
     }
-
-    /// The agent does not answer now, but may later.
-    pub fn is_agent_silent(&self) -> bool {
-        self.says(&["QEMU guest agent is not running"])
-            || self.says(&["got timeout"]) && self.says(&["guest-"])
-    }
-
-    /// Whether the request certainly was not carried out.
-    pub(crate) fn is_undone(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::NodeDown(_)) || self.is_lock_timeout()
-    }
-
-    /// Whether an idempotent request is worth another try.
-    pub(crate) fn is_passing(&self) -> bool {
-        // 599 is what asking again does not mend, such as a broken URL.
-        self.is_undone()
-            || matches!(
-                self,
-                Self::ProxyTimeout(_)
-                    | Self::Lost(_)
-                    | Self::ProxyFailed {
-                        status: 597 | 598,
-                        ..
-                    }
-            )
-    }
-
-    /// From a status, its reason phrase and its body.
-    pub(crate) fn of_answer(request: &Request, status: u16, reason: &str, body: &[u8]) -> Self {
-        let json: Option<Value> = serde_json::from_slice(body).ok();
-        let message = json
-            .as_ref()
-            .and_then(|json| json.get("message"))
-            .and_then(Value::as_str)
-            .map(str::trim)
-            .filter(|message| !message.is_empty());
-        let message = cut(message.unwrap_or(reason.trim()));
-        let message = if message.is_empty() {
-            format!("status {status}")
-        } else {
-            message
-        };
-        let errors = json
-            .as_ref()
-            .and_then(|json| json.get("errors"))
-            .and_then(Value::as_object);
-        let errors: BTreeMap<String, String> = errors
-            .into_iter()
-            .flatten()
-            .map(|(name, why)| (name.clone(), cut(why.as_str().unwrap_or_default().trim())))
-            .collect();
-        match status {
-            401 => Self::Unauthorized(message),
-            403 => Self::Forbidden {
-                needs: needs(&message),
-                message,
-            },
-            400 => Self::Parameters { message, errors },
-            501 => Self::NotImplemented(format!(
-                "{} {} ({message})",
-                request.method().as_str(),
-                request.path()
-            )),
-            595 => Self::NodeDown(message),
-            596 => Self::ProxyTimeout(message),
-            597..=599 => Self::ProxyFailed { status, message },
-            // Odd, but so: a resize of an unknown disk is a 500 with errors by parameter.
-            500 if !errors.is_empty() => Self::Parameters { message, errors },
-            _ => Self::Refused {
-                status,
-                message,
-                errors,
-            },
-        }
-    }
-}
-
-/// `Permission check failed (/vms/200, VM.Audit|VM.Config.Disk)` says what is missing.
-fn needs(message: &str) -> Option<(String, Vec<String>)> {
-    let inner = message
-        .strip_prefix("Permission check failed (")?
-        .strip_suffix(')')?;
-    let (path, privileges) = inner.split_once(", ")?;
-    path.starts_with('/').then(|| {
-        let privileges = privileges.split('|').map(str::to_owned).collect();
-        (path.to_owned(), privileges)
-    })
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
 }
 
 fn parameters(message: &str, errors: &BTreeMap<String, String>) -> String {
@@ -408,6 +234,7 @@ fn parameters(message: &str, errors: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Request;
 
     fn of(status: u16, reason: &str, body: &str) -> Error {
         Error::of_answer(&Request::get("/x"), status, reason, body.as_bytes())
