@@ -284,6 +284,38 @@ impl Hooks for Follow {
         })
     }
 
+    fn node_read(
+        &self,
+        node: &str,
+        path: &str,
+    ) -> HookFuture<'_, Option<std::io::Result<Vec<u8>>>> {
+        let machine = self.0.upgrade().and_then(|lab| lab.find(node));
+        let path = path.to_owned();
+        Box::pin(async move {
+            let argv = vec!["cat".into(), "--".into(), path.into()];
+            Some(by_program(&*machine?, argv, Vec::new()).await)
+        })
+    }
+
+    fn node_files(&self, node: &str, folder: &str) -> HookFuture<'_, Vec<(String, u64)>> {
+        let machine = self.0.upgrade().and_then(|lab| lab.find(node));
+        let folder = folder.to_owned();
+        Box::pin(async move {
+            let Some(machine) = machine else {
+                return Vec::new();
+            };
+            let list = "cd \"$1\" 2>/dev/null && find . -maxdepth 1 -type f -printf '%s %f\\n'";
+            let argv = ["sh", "-c", list, "sh", &folder].map(Into::into).to_vec();
+            let listed = by_program(&machine, argv, Vec::new()).await;
+            let listed = listed.unwrap_or_default();
+            let lines = String::from_utf8_lossy(&listed).into_owned();
+            let pairs = lines.lines().filter_map(|line| line.split_once(' '));
+            pairs
+                .filter_map(|(size, name)| Some((name.to_owned(), size.parse().ok()?)))
+                .collect()
+        })
+    }
+
     fn agent_exec(
         &self,
         vmid: u32,

@@ -182,6 +182,7 @@ pub(super) async fn pvesm(machine: &Machine, args: &[String]) -> Said {
             }
             Said::out(out)
         }
+        ["path", volid] => path(machine, volid).await,
         ["alloc", storage, vmid, name, size] => {
             let params = Params::from_pairs([("vmid", *vmid), ("filename", name), ("size", size)]);
             let answer = call(
@@ -209,6 +210,21 @@ pub(super) async fn pvesm(machine: &Machine, args: &[String]) -> Said {
             finish(machine, answer).await
         }
         other => unserved(machine, &format!("pvesm {}", other.first().unwrap_or(&""))),
+    }
+}
+
+/// Where a volume is, whether it is there or not.
+async fn path(machine: &Machine, volid: &str) -> Said {
+    let Some((storage, name)) = volid.split_once(':') else {
+        return fail(255, format!("unable to parse volume ID '{volid}'\n"));
+    };
+    let lab = machine.lab.upgrade();
+    let Some(cluster) = lab.and_then(|lab| lab.cluster()) else {
+        return fail(255, "the lab has no cluster");
+    };
+    match cluster.path_of(storage, name) {
+        Some(path) => Said::out(format!("{path}\n")),
+        None => fail(255, format!("storage '{storage}' does not exist")),
     }
 }
 

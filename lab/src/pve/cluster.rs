@@ -97,6 +97,12 @@ impl Cluster {
         );
     }
 
+    /// The file of a volume, whether it is there or not; `None` without such a storage.
+    pub fn path_of(&self, storage: &str, volume: &str) -> Option<String> {
+        let state = self.lock();
+        Some(state.storage(storage)?.file(volume))
+    }
+
     /// What a restart of a node does: its tasks end with `unexpected status`, locks stay, guests stop; those that start
     /// at boot run again. Says which guests stopped and which of them run.
     pub fn node_restarted(&self, name: &str) -> (Vec<u32>, Vec<u32>) {

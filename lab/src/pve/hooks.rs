@@ -132,6 +132,18 @@ pub trait Hooks: Send + Sync {
     fn lease(&self, _vmid: u32) -> Option<(IpAddr, u8)> {
         None
     }
+    /// Reads a file of a node; `None` where a node has no files.
+    fn node_read(
+        &self,
+        _node: &str,
+        _path: &str,
+    ) -> HookFuture<'_, Option<std::io::Result<Vec<u8>>>> {
+        Box::pin(async { None })
+    }
+    /// The files in a folder of a node with their sizes; none where a node has no files.
+    fn node_files(&self, _node: &str, _folder: &str) -> HookFuture<'_, Vec<(String, u64)>> {
+        Box::pin(async { Vec::new() })
+    }
     /// The interfaces of a running guest; `None` derives them from its configuration.
     fn address(&self, _vmid: u32) -> Option<Vec<Interface>> {
         None

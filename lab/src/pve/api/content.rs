@@ -7,13 +7,14 @@ use super::{Act, Route, object};
 use crate::fixture::GuestKind;
 use crate::pve::answer::{Fail, Outcome, Reply};
 use crate::pve::cluster::Call;
+use crate::pve::hooks::HookFuture;
 use crate::pve::state::{State, Volume, parse_size};
 
 pub(super) const ROUTES: &[Route] = &[
     (
         "GET",
         "/nodes/{node}/storage/{storage}/content",
-        Act::Now(list),
+        Act::Later(list),
     ),
     (
         "POST",
@@ -108,7 +109,58 @@ fn access(call: &Call, state: &State, volume: &Volume, change: bool) -> Result<(
     }
 }
 
-fn list(call: &Call, state: &mut State) -> Outcome {
+fn list(call: Call) -> HookFuture<'static, Outcome> {
+    Box::pin(async move {
+        let folder = {
+            let state = call.cluster.lock();
+            let storage = usable(&call, &state)?;
+            let reads = storage.is_directory() && storage.holds("snippets");
+            let wanted = call.params.text("content");
+            let wants = wanted.is_none_or(|content| content == "snippets");
+            (reads && wants).then(|| storage.file("snippets/"))
+        };
+        if let Some(folder) = folder {
+            follow(&call, &folder).await;
+        }
+        listed(&call, &call.cluster.lock())
+    })
+}
+
+/// Snippets are files that are written on the node; the list follows them.
+async fn follow(call: &Call, folder: &str) {
+    let (node, storage) = (call.node(), call.text("storage"));
+    let files = call.cluster.hooks.node_files(&node, folder).await;
+    let now = call.cluster.now();
+    let mut state = call.cluster.lock();
+    let prefix = format!("{storage}:snippets/");
+    state.volumes.retain(|volume| {
+        !volume.by_hand
+            || volume.node.as_deref() != Some(&node)
+            || !volume.volid.starts_with(&prefix)
+            || files
+                .iter()
+                .any(|(name, _)| volume.volid[prefix.len()..] == *name)
+    });
+    for (name, size) in files {
+        let volid = format!("{prefix}{name}");
+        if state.volume(&node, &volid).is_some() {
+            continue;
+        }
+        state.volumes.push(Volume {
+            volid,
+            node: Some(node.clone()),
+            content: "snippets".into(),
+            format: "snippet".into(),
+            size,
+            used: size,
+            ctime: now,
+            by_hand: true,
+            ..Volume::default()
+        });
+    }
+}
+
+fn listed(call: &Call, state: &State) -> Outcome {
     let (node, storage) = (call.node(), usable(call, state)?);
     let (only, vmid) = (call.params.text("content"), call.params.int("vmid"));
     let seen = |volume: &&Volume| {

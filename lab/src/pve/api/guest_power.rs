@@ -137,6 +137,9 @@ pub(super) async fn boot(
 ) -> Result<(), Fail> {
     find(&cluster.lock(), kind, node, vmid)?;
     let held = cluster.guest_lock(kind, vmid).await?;
+    if kind == Qemu {
+        super::qemu_cloudinit::check(cluster, node, vmid).await?;
+    }
     launch(cluster, kind, node, vmid, skip_lock)?;
     drop(held);
     cluster.hooks.started(vmid).await;

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::{Act, Route};
 use crate::fixture::GuestKind::Qemu;
-use crate::pve::answer::{Outcome, Reply};
-use crate::pve::cluster::{Call, percent_decode};
-use crate::pve::guest::{change, check_lock, is_indexed, of, parse};
+use crate::pve::answer::{Fail, Outcome, Reply};
+use crate::pve::cluster::{Call, Cluster, percent_decode};
+use crate::pve::guest::{change, check_lock, find, is_indexed, of, parse};
+use crate::pve::hooks::HookFuture;
 use crate::pve::params::{plain, split_list};
 use crate::pve::state::{Config, Guest, Pending, State, sha1_hex};
 
@@ -24,7 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
     (
         "GET",
         "/nodes/{node}/qemu/{vmid}/cloudinit/dump",
-        Act::Now(dump),
+        Act::Later(dump),
     ),
 ];
 
@@ -80,16 +81,68 @@ fn regenerate(call: &Call, state: &mut State) -> Outcome {
     Ok(Reply::null())
 }
 
-fn dump(call: &Call, state: &mut State) -> Outcome {
-    let guest = of(call, state, Qemu)?;
-    let config = change::upcoming(guest);
-    let (user, network) = (user(guest, &config), network(state, guest, &config));
-    Ok(match call.text("type").as_str() {
-        "user" => user,
-        "network" => network,
-        _ => format!("instance-id: {}\n", sha1_hex(&format!("{user}{network}"))),
+fn dump(call: Call) -> HookFuture<'static, Outcome> {
+    Box::pin(async move {
+        let kind = call.text("type");
+        let (config, user, network) = {
+            let state = call.cluster.lock();
+            let guest = of(&call, &state, Qemu)?;
+            let config = change::upcoming(guest);
+            let (user, network) = (user(guest, &config), network(&state, guest, &config));
+            (config, user, network)
+        };
+        let own = custom(&call.cluster, &call.node(), &config, &kind).await?;
+        Ok(match (own, kind.as_str()) {
+            (Some(own), _) => own,
+            (None, "user") => user,
+            (None, "network") => network,
+            (None, _) => format!("instance-id: {}\n", sha1_hex(&format!("{user}{network}"))),
+        }
+        .into())
+    })
+}
+
+/// The text that `cicustom` puts in the place of what would be made: a file of the node.
+async fn custom(
+    cluster: &Cluster,
+    node: &str,
+    config: &Config,
+    kind: &str,
+) -> Result<Option<String>, Fail> {
+    let Some(volid) =
+        get(config, "cicustom").and_then(|custom| parse(Qemu, "cicustom", &custom).text(kind))
+    else {
+        return Ok(None);
+    };
+    let (storage, name) = volid.split_once(':').unwrap_or((&volid, ""));
+    let Some(path) = cluster.path_of(storage, name) else {
+        return Err(Fail::die(format!("storage '{storage}' does not exist")));
+    };
+    if !name.starts_with("snippets/") {
+        return Err(Fail::die(format!(
+            "{volid} is not in the snippets directory"
+        )));
     }
-    .into())
+    let missing = || Fail::die(format!("can't open '{path}' - No such file or directory"));
+    match cluster.hooks.node_read(node, &path).await {
+        Some(Ok(bytes)) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Some(Err(_)) => Err(missing()),
+        // A node without files: what its storage lists is there, and empty.
+        None if cluster.lock().volume(node, &volid).is_some() => Ok(Some(String::new())),
+        None => Err(missing()),
+    }
+}
+
+/// Refuses a start whose texts cannot be read.
+pub(super) async fn check(cluster: &Cluster, node: &str, vmid: u32) -> Result<(), Fail> {
+    let config = {
+        let state = cluster.lock();
+        change::upcoming(find(&state, Qemu, node, vmid)?)
+    };
+    for kind in ["user", "network", "meta", "vendor"] {
+        custom(cluster, node, &config, kind).await?;
+    }
+    Ok(())
 }
 
 fn get(config: &Config, option: &str) -> Option<String> {

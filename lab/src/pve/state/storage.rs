@@ -35,6 +35,8 @@ pub(crate) struct Volume {
     pub(crate) parent: Option<String>,
     pub(crate) notes: Option<String>,
     pub(crate) protected: bool,
+    /// A file that was written on the node, not by the API.
+    pub(crate) by_hand: bool,
     /// What a backup holds: the guest's configuration file and more, for a restore.
     pub(crate) payload: Option<Value>,
 }
@@ -116,7 +118,11 @@ impl Storage {
         let base = self
             .path
             .clone()
-            .unwrap_or_else(|| format!("/dev/{}", self.id));
+            .unwrap_or_else(|| match self.is_directory() {
+                true if self.id == "local" => "/var/lib/vz".to_owned(),
+                true => format!("/mnt/pve/{}", self.id),
+                false => format!("/dev/{}", self.id),
+            });
         match name.split_once('/') {
             _ if !self.is_directory() => format!("{base}/{name}"),
             Some(("vztmpl", file)) => format!("{base}/template/cache/{file}"),
