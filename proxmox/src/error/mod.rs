@@ -179,6 +179,12 @@ impl Error {
             | Self::Timeout { .. } => {
                 "look at the state before asking again".to_owned()
             }
+            error if error.needs_root() => {
+                "only `root@pam` itself may do this, which no token is: give the profile a `login: {user: root@pam, password: SECRET}` beside its token".to_owned()
+            }
+            error if error.is_locked() => {
+                "something goes on with it, or ended before its end: look at its tasks; when none runs, `pct unlock` or `qm unlock` on its node".to_owned()
+            }
             _ => return None,
         })
     }

@@ -216,7 +216,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("30m"),
-        available: false,
+        available: true,
         what: "a community script, unattended and pinned",
     },
     ActionSpec {

@@ -123,7 +123,7 @@ impl Ran {
                 runbook::value::print_duration(limit)
             )),
             End::Cancelled => Ended::Aborted,
-            End::Itself => match (lab, missing_program(self.code, &fields)) {
+            End::Itself => match (lab, missing_program(self.code, &self.output.stderr.text())) {
                 (Some(lab), Some(program)) => Ended::Missing(format!("{lab} has no `{program}`")),
                 _ => Ended::Done,
             },
@@ -138,14 +138,13 @@ impl Ran {
 }
 
 /// The command that was not there, as the shell reports it; any other 127 is a failure.
-fn missing_program(code: Option<i32>, fields: &Fields) -> Option<String> {
+pub(super) fn missing_program(code: Option<i32>, said: &str) -> Option<String> {
     static REPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"(?m)^\S+: (?:line )?\d+: (.+?): (?:command )?not found$").ok()
     });
     if code != Some(127) {
         return None;
     }
-    let said = fields.get("stderr")?.as_str()?;
     let found = REPORT.as_ref()?.captures_iter(said).last()?;
     Some(found[1].to_owned())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use runbook::model::Target;
 use runbook::outcome::Effect;
 use runbook::read::Args;
 use sha2::{Digest as _, Sha256};
@@ -27,25 +28,7 @@ impl Job<'_> {
     ///
     /// How the step ends when it is not known where that is.
     pub(super) async fn machine(&self, cx: &Cx) -> Result<Machine, Box<Outcome>> {
-        let world = if cx.is_lab() {
-            cx.run.due_guide(&cx.guide).world
-        } else {
-            0
-        };
-        if let Ok(world) = cx.run.worlds.get(world).await {
-            // For the records; a machine can be reached without the API that knows it.
-            let _ = world.identity().await;
-        }
-        if let Some(reason) = cx.run.machines.kept(world).await {
-            return Err(super::judge::ended(Report::of(Ended::Kept(reason))));
-        }
-        let found = cx
-            .run
-            .machines
-            .find(&cx.run.book.inventory, &self.target, world);
-        found
-            .await
-            .map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
+        cx.machine(&self.target).await
     }
 
     /// Executes an action that does or reads on another machine.
@@ -175,6 +158,29 @@ impl Job<'_> {
 }
 
 impl Cx {
+    /// The machine that a target is.
+    ///
+    /// # Errors
+    ///
+    /// How the step ends when it is not known where that is.
+    pub(super) async fn machine(&self, target: &Target) -> Result<Machine, Box<Outcome>> {
+        let world = if self.is_lab() {
+            self.run.due_guide(&self.guide).world
+        } else {
+            0
+        };
+        if let Ok(world) = self.run.worlds.get(world).await {
+            // For the records; a machine can be reached without the API that knows it.
+            let _ = world.identity().await;
+        }
+        if let Some(reason) = self.run.machines.kept(world).await {
+            return Err(super::judge::ended(Report::of(Ended::Kept(reason))));
+        }
+        let inventory = &self.run.book.inventory;
+        let found = self.run.machines.find(inventory, target, world).await;
+        found.map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
+    }
+
     /// The APIs and machines of the step's world.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use runbook_lab::isolate;
 
 use crate::book::{TestBook, states, step};
+use crate::helper::{ended, told, typed};
 
 const INVENTORY: &str = "\
 nodes:
@@ -74,4 +75,45 @@ fn scripts_run_on_the_machines_they_name() {
         .filter_map(|event| event["id"].as_str()?.rsplit('/').next())
         .collect();
     assert_eq!(by_stand_in, ["own"]);
+}
+
+#[test]
+fn a_container_that_stops_under_a_script_fails_it_and_starts_again() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let chapter = [
+        step(
+            "id: stops\non: lxc/dns1\ntimeout: 30s",
+            "echo kept >/root/kept; systemctl poweroff; sleep 300",
+        ),
+        typed(
+            "id: stopped\non: lxc/dns1\nneeds: []\nretry: 20s\nlxc: {}\nexpect: {state: stopped}",
+        ),
+        step("id: down\non: lxc/dns1\nneeds: []\ntimeout: 20s", "true"),
+        typed(
+            "id: start\non: lxc/dns1\nneeds: []\nlxc: {state: running}\nexpect: {state: running}",
+        ),
+        step(
+            "id: again\non: lxc/dns1\nneeds: start\nretry: 20s\nexpect: {stdout: kept}",
+            "cat /root/kept",
+        ),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    book.write("inventory.yaml", INVENTORY);
+    let (code, events) = book.events(&["verify", "--json"]);
+    let ended = ended(&events);
+    for (id, state) in [
+        ("stops", "failed"),
+        ("stopped", "passed"),
+        ("down", "failed"),
+        ("start", "passed"),
+        ("again", "passed"),
+    ] {
+        assert_eq!(ended[id]["state"], state, "{id}: {}", told(&ended[id]));
+    }
+    let why = told(&ended["down"]);
+    assert!(why.contains("not running"), "{why}");
+    assert_eq!(code, 1);
 }

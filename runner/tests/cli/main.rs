@@ -6,6 +6,8 @@
 
 mod bad_input;
 mod book;
+mod cloud_init;
+mod helper;
 mod hidden;
 mod interrupt;
 mod lab;

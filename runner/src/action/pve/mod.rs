@@ -6,8 +6,10 @@
 pub mod call;
 pub mod guest;
 pub mod ha;
+pub mod helper;
 pub mod image;
 pub mod life;
 pub mod pairs;
 pub mod snapshot;
+pub mod snippet;
 pub mod world;

@@ -1,42 +1,49 @@
-//! `lxc`, `vm`, `snapshot`, `ha`, `image`, and `rollback` and `proxmox`: from a step's keys and target to wishes and calls.
+//! `lxc`, `vm`, `snapshot`, `ha`, `image`, `helper-script`, and `rollback` and `proxmox`: from a step's keys and target to wishes and calls.
 //!
 //! The bridge between the engine and [`crate::action::pve`]; the order of things is the engine's.
 
 mod act;
+mod former;
+mod given;
+mod helper_wish;
 mod wish;
 mod world;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use runbook::inventory::GuestKind;
 use runbook::read::Args;
 use runbook::result::Fields;
-use serde_json::{Value, json};
 
-use super::context::Cx;
+use super::context::{Cx, Run};
 use super::job::Job;
 use super::judge::ended;
 use super::outcome::Outcome;
 use crate::action::pve::guest::{self, Subject};
 use crate::action::pve::life::{self, Asked};
 use crate::action::pve::world::{Stop, World};
-use crate::action::pve::{ha, image, snapshot};
+use crate::action::pve::{ha, helper, image, snapshot};
 use crate::action::{Failure, Report};
 use crate::process;
 
 pub(super) use act::{is_act, perform};
-use wish::{guest_wish, image_wish, known, subject};
+pub(super) use former::Former;
+use given::Given;
+use helper_wish::helper_wish;
+use wish::{guest_wish, image_wish, known, snapshot_wish, subject};
 use world::world;
 
 type Read<T> = Result<T, Box<Outcome>>;
 
 /// A wish for something of a cluster.
 pub(super) struct Wish {
+    run: Arc<Run>,
     world: World,
     what: What,
+    /// The text that its cloud-init reads.
+    given: Option<Given>,
     asked: Asked,
     lock: String,
     /// Whether the guest was started by this step: it may not have its address yet.
@@ -49,6 +56,7 @@ enum What {
     Snapshot(snapshot::Wish),
     Ha(ha::Wish),
     Image(image::Wish),
+    Helper(Box<helper::Wish>),
 }
 
 /// What is there.
@@ -59,20 +67,13 @@ pub(super) enum Found {
     Image(image::Found),
 }
 
-/// What a change is taken back from.
-#[derive(Debug, Clone)]
-pub(super) enum Former {
-    Guest(life::Former),
-    Snapshot(snapshot::Former),
-    Ha(ha::Former),
-    /// The node, and the volume as soon as it is there.
-    Image(String, Option<String>),
-}
-
 impl Wish {
     /// Whether an action is one of these.
     pub(super) fn is_of(action: &str) -> bool {
-        matches!(action, "lxc" | "vm" | "snapshot" | "ha" | "image")
+        matches!(
+            action,
+            "lxc" | "vm" | "snapshot" | "ha" | "image" | "helper-script"
+        )
     }
 
     /// Reads the wish of a job.
@@ -89,18 +90,15 @@ impl Wish {
         let world = world(cx, job, deadline).await?;
         let known = known(cx, &job.target);
         let text = |field: &str| args.opt_text(field).map_err(|error| cx.read(&error));
+        let mut given = None;
         let what = match job.action.name {
             "lxc" => What::Guest(Box::new(guest_wish(cx, GuestKind::Lxc, args, known)?)),
-            "vm" => What::Guest(Box::new(guest_wish(cx, GuestKind::Vm, args, known)?)),
-            "snapshot" => What::Snapshot(snapshot::Wish {
-                subject: subject(&job.target, known)?,
-                name: args.text("name").map_err(|error| cx.read(&error))?,
-                description: text("description")?,
-                memory: args
-                    .bool("memory", false)
-                    .map_err(|error| cx.read(&error))?,
-                present: text("state")?.as_deref() != Some("absent"),
-            }),
+            "vm" => {
+                let mut wish = guest_wish(cx, GuestKind::Vm, args, known)?;
+                given = Given::take(cx, &world, &mut wish, deadline).await?;
+                What::Guest(Box::new(wish))
+            }
+            "snapshot" => What::Snapshot(snapshot_wish(cx, job, args, known)?),
             "ha" => {
                 let int = |field: &str| args.opt_int(field).map_err(|error| cx.read(&error));
                 What::Ha(ha::Wish {
@@ -111,20 +109,18 @@ impl Wish {
                     max_relocate: int("max-relocate")?,
                 })
             }
+            "helper-script" => {
+                What::Helper(Box::new(helper_wish(cx, job, args, known, &world).await?))
+            }
             _ => What::Image(image_wish(cx, job, args, known)?),
         };
-        let asks = |field: &str| {
-            job.expect.iter().any(|expect| expect.field == field)
-                || job.capture.iter().any(|capture| capture.field == field)
-        };
         Ok(Self {
+            run: Arc::clone(&cx.run),
             lock: what.lock(),
             world,
             what,
-            asked: Asked {
-                address: asks("address") || asks("addresses"),
-                agent: asks("agent"),
-            },
+            given,
+            asked: asked(job),
             started: AtomicBool::new(false),
             note: Mutex::default(),
         })
@@ -144,7 +140,10 @@ impl Wish {
         let world = &self.world;
         Ok(match &self.what {
             What::Guest(wish) => {
-                let found = life::compare(world, wish).await?;
+                let mut found = life::compare(world, wish).await?;
+                if let Some(given) = &self.given {
+                    given.compare(world, &mut found.diff).await?;
+                }
                 let seen = found.seen.as_ref();
                 let diff = found.diff.clone();
                 let fields = if diff.is_none() {
@@ -173,18 +172,36 @@ impl Wish {
                 let (fields, diff) = (image::fields(&found), found.diff.clone());
                 (Found::Image(found), fields, diff)
             }
+            What::Helper(wish) => {
+                let found = helper::compare(world, wish).await?;
+                let diff = found.diff.clone();
+                let mut fields = Fields::new();
+                if diff.is_none() {
+                    let (seen, started) =
+                        (found.seen.as_ref(), self.started.load(Ordering::Relaxed));
+                    fields = life::fields(world, &wish.guest, seen, self.asked, started).await?;
+                    fields.set("log", wish.log());
+                }
+                *self.note.lock().unwrap_or_else(PoisonError::into_inner) = wish.note();
+                (Found::Guest(Box::new(found)), fields, diff)
+            }
         })
     }
 
     /// How a change is taken back, as far as it is known before it begins.
     pub(super) fn former(&self, found: &Found) -> Former {
         match (&self.what, found) {
-            (What::Guest(wish), Found::Guest(found)) => Former::Guest(life::former(wish, found)),
+            (What::Guest(wish), Found::Guest(found)) => {
+                let mut former = life::former(wish, found);
+                former.snippet = self.given.as_ref().and_then(Given::made);
+                Former::Guest(former)
+            }
             (What::Snapshot(wish), Found::Snapshot(found)) => {
                 Former::Snapshot(snapshot::former(wish, found))
             }
             (_, Found::Ha(found)) => Former::Ha(ha::former(found)),
             (What::Image(wish), _) => Former::Image(wish.node.clone(), None),
+            (What::Helper(wish), _) => Former::Guest(helper::former(wish)),
             _ => Former::Image(String::new(), None),
         }
     }
@@ -198,7 +215,14 @@ impl Wish {
                     .seen
                     .as_ref()
                     .is_some_and(|seen| seen.status.is_running());
-                let changed = life::change(world, wish, found, former).await;
+                let written = match &self.given {
+                    Some(given) => given.write().await,
+                    None => Ok(()),
+                };
+                let changed = match written {
+                    Ok(()) => life::change(world, wish, found, former).await,
+                    Err(stop) => Err(stop),
+                };
                 self.started.store(!ran || wish.restart, Ordering::Relaxed);
                 changed
             }
@@ -214,6 +238,10 @@ impl Wish {
                 }
                 changed
             }
+            (What::Helper(wish), _, Former::Guest(former)) => {
+                self.started.store(true, Ordering::Relaxed);
+                helper::change(world, wish, &self.run.http, former).await
+            }
             _ => Err(Stop::from(Failure::new("a comparison of another action"))),
         };
         changed.map_err(|stop| self.stopped(stop))
@@ -223,7 +251,13 @@ impl Wish {
     pub(super) async fn restore(&self, former: &Former) -> Result<(), String> {
         let world = &self.world;
         let restored = match former {
-            Former::Guest(former) => return life::restore(world, former).await,
+            Former::Guest(former) => {
+                life::restore(world, former).await?;
+                match (&former.snippet, &self.given) {
+                    (Some(volume), Some(given)) => given.remove(volume).await,
+                    _ => Ok(()),
+                }
+            }
             Former::Snapshot(former) => snapshot::restore(world, former).await,
             Former::Ha(former) => ha::restore(world, former).await,
             Former::Image(node, Some(volume)) => image::restore(world, node, volume).await,
@@ -245,13 +279,21 @@ impl Wish {
     /// What the tasks logged, and a remark, for the result.
     pub(super) fn shown(&self) -> (Option<process::Output>, Option<String>) {
         let note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.world.output(), note.clone())
+        (self.output(), note.clone())
     }
 
     fn stopped(&self, stop: Stop) -> Box<Outcome> {
         let mut outcome = outcome(stop);
-        outcome.output = self.world.output();
+        outcome.output = self.output();
         outcome
+    }
+
+    /// What tasks logged, or the installer printed.
+    fn output(&self) -> Option<process::Output> {
+        match &self.what {
+            What::Helper(wish) => wish.take_output(),
+            _ => self.world.output(),
+        }
     }
 }
 
@@ -270,8 +312,21 @@ impl What {
             Self::Snapshot(wish) => &wish.subject,
             Self::Ha(wish) => &wish.subject,
             Self::Image(wish) => return format!("storage {}/{}", wish.node, wish.storage),
+            Self::Helper(wish) => &wish.guest.subject,
         };
         guest_lock(subject)
+    }
+}
+
+/// Which fields a step asks for.
+fn asked(job: &Job<'_>) -> Asked {
+    let asks = |field: &str| {
+        job.expect.iter().any(|expect| expect.field == field)
+            || job.capture.iter().any(|capture| capture.field == field)
+    };
+    Asked {
+        address: asks("address") || asks("addresses"),
+        agent: asks("agent"),
     }
 }
 
@@ -280,43 +335,6 @@ fn guest_lock(subject: &Subject) -> String {
         Some(vmid) => format!("guest {vmid}"),
         // Two that look for a free number must not find the same.
         None => "guest without a number".to_owned(),
-    }
-}
-
-impl Former {
-    /// One line for people.
-    pub(super) fn summary(&self) -> String {
-        match self {
-            Self::Guest(former) => former.summary(),
-            Self::Snapshot(former) if former.present => {
-                format!("snapshot `{}` of {} as it was", former.name, former.guest)
-            }
-            Self::Snapshot(former) => {
-                format!("remove snapshot `{}` of {}", former.name, former.guest)
-            }
-            Self::Ha(former) => format!("high availability of {} as it was", former.guest),
-            Self::Image(_, Some(volume)) => format!("remove `{volume}`"),
-            Self::Image(..) => "remove what is downloaded".to_owned(),
-        }
-    }
-
-    /// What another process needs to do it.
-    pub(super) fn data(&self) -> Value {
-        match self {
-            Self::Guest(former) => former.data(),
-            Self::Snapshot(former) => json!({
-                "action": "snapshot", "node": former.guest.node, "vmid": former.guest.vmid,
-                "name": former.name, "present": former.present, "description": former.description,
-            }),
-            Self::Ha(former) => json!({
-                "action": "ha", "node": former.guest.node, "vmid": former.guest.vmid,
-                "was": former.was.as_ref().map(|was| json!({
-                    "state": was.state, "group": was.group,
-                    "max-restart": was.max_restart, "max-relocate": was.max_relocate,
-                })),
-            }),
-            Self::Image(node, volume) => json!({"action": "image", "node": node, "volume": volume}),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::context::Cx;
 use super::super::job::Job;
 use super::{Read, outcome, refused};
 use crate::action::pve::guest::{self, Known, Subject, Wrong};
-use crate::action::pve::image;
+use crate::action::pve::{image, snapshot};
 
 /// What the inventory says about a target.
 pub(super) fn known(cx: &Cx, target: &Target) -> Known {
@@ -145,5 +145,23 @@ pub(super) fn image_wish(
         kind,
         from,
         verify: cx.mode.effective != Mode::Observe && job.artifact.is_some(),
+    })
+}
+
+pub(super) fn snapshot_wish(
+    cx: &Cx,
+    job: &Job<'_>,
+    args: &Args<'_>,
+    known: Known,
+) -> Read<snapshot::Wish> {
+    let text = |field: &str| args.opt_text(field).map_err(|error| cx.read(&error));
+    Ok(snapshot::Wish {
+        subject: subject(&job.target, known)?,
+        name: args.text("name").map_err(|error| cx.read(&error))?,
+        description: text("description")?,
+        memory: args
+            .bool("memory", false)
+            .map_err(|error| cx.read(&error))?,
+        present: text("state")?.as_deref() != Some("absent"),
     })
 }

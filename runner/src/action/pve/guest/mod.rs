@@ -32,6 +32,8 @@ pub struct Wish {
     pub unprivileged: bool,
     /// Whether it needs a cloud-init drive.
     pub cloud_init: bool,
+    /// What cloud-init reads, as a text.
+    pub user_data: Option<String>,
     /// What it shall be.
     pub state: Option<State>,
     /// Whether pending changes are a reason for a full stop and start.
@@ -115,6 +117,7 @@ impl Wish {
             && self.login_keys.is_empty()
             && self.state.is_none()
             && !self.cloud_init
+            && self.user_data.is_none()
             && !self.restart
     }
 }

@@ -1,7 +1,7 @@
 //! How a guest differs from what is wished, in lines for people.
 
 use super::super::guest::compare::{self, Power, fresh, power};
-use super::super::guest::{Source, Wish, keys};
+use super::super::guest::{Source, Subject, Wish, keys};
 use super::super::world::{Done, Seen, Stop, World};
 
 pub(super) fn created(world: &World, wish: &Wish) -> Done<Vec<String>> {
@@ -24,16 +24,7 @@ pub(super) fn created(world: &World, wish: &Wish) -> Done<Vec<String>> {
             return Err(stop);
         }
     };
-    if subject.vmid.is_none() && world.scratch.is_none() {
-        return Err(Stop::refused(
-            format!("no number for a new `{}`", subject.kind.as_str()),
-            "write `vmid`, or numbers that may be used in the profile: `scratch: {vmids: 9000-9099}`",
-        ));
-    }
-    let number = subject.vmid.map_or_else(
-        || "the next free number".to_owned(),
-        |vmid| vmid.to_string(),
-    );
+    let number = number_shown(world, subject)?;
     let name = subject.hostname.clone().unwrap_or_default();
     let node = subject.node.clone().unwrap_or_default();
     let mut lines = vec![format!(
@@ -55,6 +46,26 @@ pub(super) fn created(world: &World, wish: &Wish) -> Done<Vec<String>> {
         lines.push(format!("+ state: {}", state.as_str()));
     }
     Ok(lines)
+}
+
+/// The number of a guest that is not there, for people.
+///
+/// # Errors
+///
+/// That there will be none.
+pub fn number_shown(world: &World, subject: &Subject) -> Done<String> {
+    match (subject.vmid, world.scratch) {
+        (Some(vmid), _) => Ok(vmid.to_string()),
+        (None, Some(_)) => Ok("the next free number".to_owned()),
+        (None, None) => Err(no_number(subject)),
+    }
+}
+
+pub(super) fn no_number(subject: &Subject) -> Stop {
+    Stop::refused(
+        format!("no number for a new `{}`", subject.kind.as_str()),
+        "write its number, or numbers that may be used in the profile: `scratch: {vmids: 9000-9099}`",
+    )
 }
 
 pub(super) fn removed(seen: &Seen) -> Vec<String> {
@@ -100,6 +111,26 @@ pub(super) fn changed(wish: &Wish, seen: &Seen) -> Done<Vec<String>> {
 pub fn waiting(seen: &Seen) -> Option<String> {
     let keys: Vec<&str> = seen.pending.iter().map(|row| row.key.as_str()).collect();
     (!keys.is_empty()).then(|| format!("{} not in force before a restart", keys.join(", ")))
+}
+
+/// A guest that was to be made, and whose number another one has.
+pub(super) fn refuse_other(world: &World, wish: &Wish, seen: &Seen) -> Done<()> {
+    let name = seen.name();
+    if wish.source.is_none()
+        || wish.subject.hostname.is_none()
+        || name == wish.subject.hostname.as_ref()
+        || world.is_ours(&wish.subject, seen)
+    {
+        return Ok(());
+    }
+    Err(Stop::refused(
+        format!(
+            "number {} is taken by `{}`, which is not of this book",
+            seen.guest.vmid,
+            name.map(String::as_str).unwrap_or_default()
+        ),
+        "write another number",
+    ))
 }
 
 pub(super) fn refuse_foreign(world: &World, wish: &Wish, seen: &Seen, what: &str) -> Done<()> {

@@ -22,6 +22,8 @@ pub struct Former {
     pub node: String,
     /// What was there.
     pub was: Was,
+    /// A file for snippets that was made for it.
+    pub snippet: Option<String>,
 }
 
 /// What was there before a change.
@@ -57,6 +59,7 @@ pub fn former(wish: &Wish, found: &Found) -> Former {
             vmid: wish.subject.vmid,
             node: wish.subject.node.clone().unwrap_or_default(),
             was: Was::Absent,
+            snippet: None,
         };
     };
     let changes = compare::changes(wish, &seen.config).unwrap_or_default();
@@ -74,6 +77,7 @@ pub fn former(wish: &Wish, found: &Found) -> Former {
         vmid: Some(seen.guest.vmid),
         node: seen.guest.node.clone(),
         was,
+        snippet: None,
     }
 }
 
@@ -240,6 +244,8 @@ impl Former {
                 json!({"is": "there", "config": keys, "grown": grown, "running": running, "template": template})
             }
         };
-        json!({"action": self.kind, "vmid": self.vmid, "node": self.node, "was": was})
+        json!({
+            "action": self.kind, "vmid": self.vmid, "node": self.node, "was": was, "snippet": self.snippet,
+        })
     }
 }

@@ -5,8 +5,9 @@ use runbook_proxmox::{cluster, guest, storage};
 
 use super::super::guest::compare::fresh;
 use super::super::guest::keys::tags;
-use super::super::guest::{Source, Wish};
+use super::super::guest::{Source, Subject, Wish};
 use super::super::world::{Done, Stop, TAG, World, kind_of, only_root};
+use super::differs::no_number;
 use super::{Former, look, volume};
 
 /// How many numbers are tried for a new guest.
@@ -17,14 +18,7 @@ pub(super) async fn create(world: &World, wish: &Wish, former: &mut Former) -> D
     former.node.clone_from(&node);
     let mut tried = Vec::new();
     loop {
-        let vmid = match (wish.subject.vmid, world.scratch) {
-            (Some(vmid), _) => vmid,
-            (None, Some((low, high))) => {
-                let free = cluster::next_free(&world.client, low..=high, &tried);
-                world.read(free).await?
-            }
-            (None, None) => return Err(Stop::refused("no number for a new guest", "write `vmid`")),
-        };
+        let vmid = number(world, &wish.subject, &tried).await?;
         let new = Guest::new(kind_of(wish.subject.kind), node.clone(), vmid);
         former.vmid = Some(vmid);
         let made = make(world, wish, &new).await?;
@@ -48,8 +42,28 @@ pub(super) async fn create(world: &World, wish: &Wish, former: &mut Former) -> D
     }
 }
 
+/// The number of a new guest: the one that is written, else one that is free.
+///
+/// # Errors
+///
+/// That there is none.
+pub async fn number(world: &World, subject: &Subject, tried: &[u32]) -> Done<u32> {
+    match (subject.vmid, world.scratch) {
+        (Some(vmid), _) => Ok(vmid),
+        (None, Some((low, high))) => {
+            let free = cluster::next_free(&world.client, low..=high, tried);
+            world.read(free).await
+        }
+        (None, None) => Err(no_number(subject)),
+    }
+}
+
 /// The node where a new guest is made.
-async fn place(world: &World, wish: &Wish) -> Done<String> {
+///
+/// # Errors
+///
+/// That it is not said, or no node has this name.
+pub async fn place(world: &World, wish: &Wish) -> Done<String> {
     if let Some(node) = &wish.subject.node {
         return world.node(node).await;
     }
@@ -175,6 +189,9 @@ async fn sourced(world: &World, wish: &Wish, node: &str) -> Done<Vec<(String, St
         _ => {
             if let Some(disk) = disk {
                 add("scsi0", disk.fresh());
+                if wish.cloud_init {
+                    add("ide2", format!("{}:cloudinit", disk.storage));
+                }
                 boots_from_scsi(wish, &mut params);
             }
         }

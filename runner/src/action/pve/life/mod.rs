@@ -18,9 +18,10 @@ use super::guest::compare;
 use super::guest::{State, Wish};
 use super::world::{Done, Seen, Stop, World};
 
-pub use differs::waiting;
+pub use differs::{number_shown, waiting};
 pub use fields::{Asked, fields};
 pub use former::{Former, Was, former, restore};
+pub use make::{number, place};
 pub use volume::{is_named, version};
 
 /// How often a configuration is read again because somebody else changed it.
@@ -50,7 +51,10 @@ pub async fn compare(world: &World, wish: &Wish) -> Done<Found> {
             differs::refuse_foreign(world, wish, seen, "remove")?;
             differs::removed(seen)
         }
-        (Some(seen), _) => differs::changed(wish, seen)?,
+        (Some(seen), _) => {
+            differs::refuse_other(world, wish, seen)?;
+            differs::changed(wish, seen)?
+        }
     };
     let diff = (!lines.is_empty()).then(|| lines.join("\n"));
     Ok(Found { seen, diff })
@@ -79,7 +83,12 @@ pub async fn change(world: &World, wish: &Wish, found: &Found, former: &mut Form
     power::switch(world, wish, &guest).await
 }
 
-pub(super) async fn look(world: &World, guest: &Guest) -> Done<Seen> {
+/// A guest that must be there.
+///
+/// # Errors
+///
+/// That it is not.
+pub async fn look(world: &World, guest: &Guest) -> Done<Seen> {
     match world.look(guest.clone()).await? {
         Some(seen) => Ok(seen),
         None => Err(Stop::absent(format!("{guest} is not there any more"))),

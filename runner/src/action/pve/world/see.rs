@@ -117,28 +117,31 @@ impl World {
         Ok(None)
     }
 
-    /// Looks at a guest where it is.
+    /// Looks at a guest where it is, as long as there is time and nobody stops it.
     ///
     /// # Errors
     ///
     /// When it cannot be asked.
     pub async fn look(&self, guest: Guest) -> Done<Option<Seen>> {
-        let Some(status) = self.read(guest.look(&self.client)).await? else {
+        self.read(self.look_now(guest)).await
+    }
+
+    /// The same, whatever the time.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub async fn look_now(&self, guest: Guest) -> Result<Option<Seen>, Error> {
+        let Some(status) = guest.look(&self.client).await? else {
             return Ok(None);
         };
-        let request = guest.config();
-        let raw = async {
-            match self.client.call(&request).await {
-                Ok(raw) => Ok(Some(raw)),
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        let Some(raw) = self.read(raw).await? else {
-            return Ok(None);
+        let raw = match self.client.call(&guest.config()).await {
+            Ok(raw) => raw,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
         };
         let pending = if status.is_running() {
-            self.read(guest.read_pending(&self.client)).await?
+            guest.read_pending(&self.client).await?
         } else {
             Vec::new()
         };

@@ -109,6 +109,7 @@ impl Wish {
             args,
             is_vm,
             keys: Vec::new(),
+            user_data: None,
         };
         let source = reader.source()?;
         let disk = args
@@ -137,6 +138,7 @@ impl Wish {
             login_keys,
             unprivileged: args.bool("unprivileged", true)?,
             cloud_init: args.has("cloud-init"),
+            user_data: reader.user_data,
             state,
             restart: args.opt_text("restart")?.as_deref() == Some("when-pending"),
         })

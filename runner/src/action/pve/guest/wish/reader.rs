@@ -16,6 +16,8 @@ pub(super) struct Reader<'a> {
     pub(super) args: &'a Args<'a>,
     pub(super) is_vm: bool,
     pub(super) keys: Vec<(String, Wanted)>,
+    /// What cloud-init reads, where it is no volume.
+    pub(super) user_data: Option<String>,
 }
 
 impl Reader<'_> {
@@ -275,12 +277,10 @@ impl Reader<'_> {
             self.key("nameserver", Wanted::Value(dns));
         }
         if let Some(data) = text("user-data")? {
-            let is_volume = data.lines().count() == 1 && data.contains(":snippets/");
-            if !is_volume {
-                return Err(wrong(
-                    "`cloud-init.user-data` is a volume with snippets: the API takes no text for it",
-                    "write the text to a file of such a storage with a `file` step on the node, and its volume here: `local:snippets/NAME.yaml`",
-                ));
+            // A volume that is there is one line; a text begins with `#cloud-config` or `#!`.
+            if data.lines().count() != 1 || !data.contains(":snippets/") {
+                self.user_data = Some(data);
+                return Ok(());
             }
             let pairs = Pairs::new([("user".to_owned(), data)]);
             self.key("cicustom", Wanted::Pairs { pairs, first: None });

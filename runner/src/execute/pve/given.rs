@@ -1,0 +1,107 @@
+//! The text that a virtual machine's cloud-init reads, and the node where it is written.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use runbook::model::Target;
+use runbook::outcome::Mode;
+
+use super::super::context::Cx;
+use super::{Read, Stop, World, outcome};
+use crate::action::Failure;
+use crate::action::pve::guest::keys::Wanted;
+use crate::action::pve::guest::{self, State};
+use crate::action::pve::life;
+use crate::action::pve::pairs::Pairs;
+use crate::action::pve::snippet::{self, Snippet};
+use crate::action::pve::world::Done;
+use crate::action::shell::{Place, Shell};
+
+/// A text to be given.
+pub(super) struct Given {
+    snippet: Snippet,
+    /// The node; nothing is written where it is only looked.
+    shell: Option<Shell>,
+    is_missing: AtomicBool,
+}
+
+impl Given {
+    /// Takes the text out of a wish, which then names its volume.
+    pub(super) async fn take(
+        cx: &Cx,
+        world: &World,
+        wish: &mut guest::Wish,
+        deadline: Instant,
+    ) -> Read<Option<Self>> {
+        let Some(text) = wish.user_data.take() else {
+            return Ok(None);
+        };
+        if wish.state == Some(State::Absent) {
+            return Ok(None);
+        }
+        let node = match world.see(&wish.subject).await.map_err(outcome)? {
+            Some(seen) => seen.guest.node,
+            None => life::place(world, wish).await.map_err(outcome)?,
+        };
+        let owner = match (wish.subject.vmid, &wish.subject.hostname) {
+            (Some(vmid), _) => vmid.to_string(),
+            (None, name) => name.clone().unwrap_or_default(),
+        };
+        let snippet = snippet::place(world, &node, &owner, &text).await;
+        let snippet = snippet.map_err(outcome)?;
+        let pairs = Pairs::new([("user".to_owned(), snippet.volume.clone())]);
+        let wanted = Wanted::Pairs { pairs, first: None };
+        wish.keys.push(("cicustom".to_owned(), wanted));
+        let shell = match cx.mode.effective {
+            Mode::Observe => None,
+            _ => Some(Shell {
+                place: Place::There(cx.machine(&Target::Node(node)).await?.remote),
+                deadline,
+                limit: cx.timing.timeout,
+                cancel: cx.cancel.clone(),
+                lab: cx.is_lab(),
+            }),
+        };
+        Ok(Some(Self {
+            snippet,
+            shell,
+            is_missing: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether the file is there; what is missing is part of the difference.
+    pub(super) async fn compare(&self, world: &World, diff: &mut Option<String>) -> Done<()> {
+        let is_missing = !snippet::is_there(world, &self.snippet).await?;
+        self.is_missing.store(is_missing, Ordering::Relaxed);
+        if is_missing {
+            let mut lines: Vec<String> = diff.take().into_iter().collect();
+            lines.extend(self.snippet.lines());
+            *diff = Some(lines.join("\n"));
+        }
+        Ok(())
+    }
+
+    /// The volume that will be made.
+    pub(super) fn made(&self) -> Option<String> {
+        let is_missing = self.is_missing.load(Ordering::Relaxed);
+        is_missing.then(|| self.snippet.volume.clone())
+    }
+
+    /// Writes it where it is missing.
+    pub(super) async fn write(&self) -> Done<()> {
+        if self.made().is_none() {
+            return Ok(());
+        }
+        Ok(self.snippet.write(self.shell()?).await?)
+    }
+
+    /// Removes what was made.
+    pub(super) async fn remove(&self, volume: &str) -> Done<()> {
+        Ok(snippet::remove(self.shell()?, volume).await?)
+    }
+
+    fn shell(&self) -> Done<&Shell> {
+        let shell = self.shell.as_ref();
+        shell.ok_or_else(|| Stop::from(Failure::new("nothing is written where it is only looked")))
+    }
+}

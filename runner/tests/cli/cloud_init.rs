@@ -1,0 +1,101 @@
+//! A text for cloud-init: a file of the node that the machine's configuration names.
+
+use runbook_lab::isolate;
+
+use crate::book::{TestBook, text};
+use crate::helper::{ended, told, typed};
+
+const INVENTORY: &str = "\
+nodes:
+  pve1: {address: 192.168.4.11}
+guests:
+  box: {kind: vm, vmid: 140, node: pve1}
+";
+
+fn script(id: &str, body: &str, options: &str) -> String {
+    let options: String = options.lines().map(|line| format!("#| {line}\n")).collect();
+    format!("```bash runbook\n#| id: {id}\n#| on: node/pve1\n{options}{body}\n```\n\n")
+}
+
+#[test]
+fn a_text_is_written_on_the_node_once_and_taken_back() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let make = |id: &str, package: &str, more: &str| {
+        typed(&format!(
+            "id: {id}\non: vm/box\nvm:\n  disk: local-lvm:8GiB\n  net: {{bridge: vmbr0}}\n  cloud-init:\n    user: admin\n    user-data: |\n      #cloud-config\n      packages: [{package}]\n  state: running\n{more}"
+        ))
+    };
+    let dump = |id: &str, package: &str| {
+        typed(&format!(
+            "id: {id}\non: node/pve1\nproxmox: {{path: /nodes/pve1/qemu/140/cloudinit/dump, params: {{type: user}}}}\nexpect: {{json: {{$: {{contains: 'packages: [{package}]'}}}}}}"
+        ))
+    };
+    let chapter = [
+        "# Guide\n\n## S\n\n".to_owned(),
+        make(
+            "make",
+            "nginx",
+            "cleanup: always\nexpect: {state: running, config: {ide2: {contains: cloudinit}, cicustom: {matches: '^user=local:snippets/runbook-140-[0-9a-f]{16}\\.yaml$'}}}",
+        ),
+        make("again", "nginx", ""),
+        dump("served", "nginx"),
+        script(
+            "mode",
+            "stat -c %a /var/lib/vz/snippets/runbook-140-*.yaml",
+            "effect: read\nexpect: {stdout: '600'}",
+        ),
+        make("other", "caddy", ""),
+        dump("changed", "caddy"),
+        script("lost", "rm /var/lib/vz/snippets/*", "expect: {exit: 0}"),
+        make("back", "caddy", ""),
+        script(
+            "files",
+            "ls /var/lib/vz/snippets | wc -l",
+            "effect: read\nexpect: {stdout: '1'}",
+        ),
+        typed(
+            "id: gone\non: vm/box\nneeds: []\nvm: {config: {cicustom: 'user=local:snippets/nobody.yaml'}, state: stopped}",
+        ),
+        typed("id: starts\non: vm/box\nneeds: gone\nvm: {state: running}"),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    book.write("inventory.yaml", INVENTORY);
+    let (_, events) = book.events(&["verify", "--json"]);
+    let ended = ended(&events);
+    for (id, state, changed) in [
+        ("make", "passed", true),
+        ("again", "passed", false),
+        ("served", "passed", false),
+        ("mode", "passed", false),
+        ("other", "passed", true),
+        ("changed", "passed", false),
+        ("lost", "passed", true),
+        ("back", "passed", true),
+        ("files", "passed", false),
+        ("gone", "passed", true),
+        ("starts", "failed", true),
+    ] {
+        assert_eq!(ended[id]["state"], state, "{id}: {}", told(&ended[id]));
+        assert_eq!(ended[id]["changed"], changed, "{id}: {}", told(&ended[id]));
+    }
+    let diff = text(&ended["make"]["diff"]);
+    assert!(
+        diff.contains("+ local:snippets/runbook-140-")
+            && diff.ends_with("on pve1:\n+   #cloud-config\n+   packages: [nginx]"),
+        "{diff}"
+    );
+    assert!(
+        told(&ended["starts"]).contains("can't open '/var/lib/vz/snippets/nobody.yaml'"),
+        "{}",
+        told(&ended["starts"])
+    );
+    let undone: Vec<String> = events
+        .iter()
+        .filter(|event| event["event"] == "undo-finished")
+        .map(|event| format!("{} {}", text(&event["state"]), text(&event["summary"])))
+        .collect();
+    assert_eq!(undone, ["passed remove vm 140"]);
+}
