@@ -107,6 +107,9 @@ pub struct Plan {
     pub hash: Option<String>,
     /// The due steps in order.
     pub steps: Vec<PlanStep>,
+    /// Rights on the profile's Proxmox VE that a run would need and does not have, and what grants the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
 }
 
 /// A step of `plan --json`.

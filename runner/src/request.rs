@@ -203,6 +203,16 @@ pub enum RunError {
         /// The steps, the first again at the end.
         ids: Vec<String>,
     },
+    /// Rights that the steps need and that are missing: nothing was begun.
+    #[error("profile `{profile}` lacks rights that this run needs:\n  {}", .lines.join("\n  "))]
+    Rights {
+        /// The profile.
+        profile: String,
+        /// What is missing, where, and for which steps.
+        lines: Vec<String>,
+        /// What grants the first of them.
+        hint: String,
+    },
     /// A directory for the run cannot be made.
     #[error("`{path}` cannot be made: {why}")]
     Scratch {
@@ -219,7 +229,7 @@ impl RunError {
         match self {
             Self::UnknownId(_) | Self::Rehearse { .. } | Self::Variable { .. } => exit::USAGE,
             Self::NoSteps { .. } | Self::Cycle { .. } => exit::BOOK_INVALID,
-            Self::Scratch { .. } => exit::UNAVAILABLE,
+            Self::Rights { .. } | Self::Scratch { .. } => exit::UNAVAILABLE,
         }
     }
 
@@ -235,6 +245,7 @@ impl RunError {
             }
             Self::Variable { name, .. } => Some(format!("give it with `--var {name}=VALUE`")),
             Self::Cycle { .. } => Some("take one of the `needs` away".to_owned()),
+            Self::Rights { hint, .. } => Some(hint.clone()),
             Self::Scratch { .. } => {
                 Some("free some space, or set TMPDIR to a folder that can be written".to_owned())
             }

@@ -92,7 +92,7 @@ impl Cx {
         Ok(env)
     }
 
-    fn set_target(&mut self) -> Result<(), Box<Outcome>> {
+    pub(super) fn set_target(&mut self) -> Result<(), Box<Outcome>> {
         let on = self.item.as_ref().and_then(|item| item.on.clone());
         let text = match on {
             Some(on) => on,

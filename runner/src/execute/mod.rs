@@ -27,6 +27,7 @@ mod planned;
 mod probe;
 mod pve;
 mod results;
+mod rights;
 mod step;
 mod system;
 mod tally;
@@ -82,6 +83,10 @@ pub async fn run(
     cancel: Cancel,
 ) -> Result<RunResult, RunError> {
     let run = Arc::new(prepare(book, request, sinks.clone(), cancel, false)?);
+    if let Err(error) = rights::check(&run).await {
+        run.worlds.close();
+        return Err(error);
+    }
     let started = Instant::now();
     run.emitter.emit(EventKind::RunStarted(head(&run)));
     let panicked = guides(&run).await;
@@ -135,13 +140,18 @@ pub async fn plan(
         cancel,
         true,
     )?);
+    if let Err(error) = rights::check(&run).await {
+        run.worlds.close();
+        return Err(error);
+    }
+    let lacks = rights::would_lack(&run).await;
     let panicked = guides(&run).await;
     run.machines.close().await;
     run.worlds.close();
     if let Some(panic) = panicked {
         std::panic::resume_unwind(panic);
     }
-    Ok(planned::report(&run))
+    Ok(planned::report(&run, lacks))
 }
 
 /// Says whether a run can begin, without beginning it.

@@ -74,8 +74,8 @@ fn would(outcome: &Outcome) -> String {
     }
 }
 
-/// The plan, in the order in which a run would begin the steps.
-pub(super) fn report(run: &Run) -> runbook::report::Plan {
+/// The plan, in the order in which a run would begin the steps; `lacks` is what it would not be allowed to do.
+pub(super) fn report(run: &Run, lacks: Vec<String>) -> runbook::report::Plan {
     let looked = run
         .planned
         .steps
@@ -107,5 +107,6 @@ pub(super) fn report(run: &Run) -> runbook::report::Plan {
         version: REPORT_VERSION,
         hash: None,
         steps: steps.collect(),
+        lacks,
     }
 }

@@ -207,6 +207,12 @@ pub fn plan(plan: &Plan, color: bool) -> String {
             let _ = writeln!(text, "    needs approval: {}", harmless(approval));
         }
     }
+    if !plan.lacks.is_empty() {
+        let _ = writeln!(text, "a run would need rights that are missing:");
+    }
+    for line in &plan.lacks {
+        let _ = writeln!(text, "    {}", harmless(line));
+    }
     let counts: Vec<String> = would
         .iter()
         .map(|(word, count)| format!("{count} would {word}"))

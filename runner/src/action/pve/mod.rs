@@ -9,6 +9,7 @@ pub mod ha;
 pub mod helper;
 pub mod image;
 pub mod life;
+pub mod needs;
 pub mod pairs;
 pub mod snapshot;
 pub mod snippet;

@@ -103,7 +103,7 @@ fn from(cx: &Cx, installer: &Installer) -> Read<Origin> {
 }
 
 /// Which guest: by the target, the inventory, and what the installer is told.
-fn told_subject(
+pub(super) fn told_subject(
     cx: &Cx,
     kind: GuestKind,
     mut known: Known,

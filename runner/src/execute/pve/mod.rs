@@ -6,6 +6,7 @@ mod act;
 mod former;
 mod given;
 mod helper_wish;
+mod rights;
 mod wish;
 mod world;
 
@@ -32,6 +33,7 @@ pub(super) use act::{is_act, perform};
 pub(super) use former::Former;
 use given::Given;
 use helper_wish::helper_wish;
+pub(super) use rights::{needs, needs_rights};
 use wish::{guest_wish, image_wish, known, snapshot_wish, subject};
 use world::world;
 

@@ -44,7 +44,7 @@ fn tag_of(cx: &Cx) -> String {
 }
 
 /// The numbers of `scratch.vmids` of the profile; of the lab those that LANGUAGE gives as the example, where it says nothing.
-fn scratch(cx: &Cx) -> Option<(u32, u32)> {
+pub(super) fn scratch(cx: &Cx) -> Option<(u32, u32)> {
     let profile = cx.run.book.inventory.profile(&cx.run.request.profile);
     let vmids = profile
         .and_then(|profile| profile.node.as_ref())
