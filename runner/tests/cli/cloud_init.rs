@@ -9,7 +9,7 @@ const INVENTORY: &str = "\
 nodes:
   pve1: {address: 192.168.4.11}
 guests:
-  box: {kind: vm, vmid: 140, node: pve1}
+  box: {kind: vm, vmid: 140, node: pve1, facts: {lab: {state: absent}}}
 ";
 
 fn script(id: &str, body: &str, options: &str) -> String {

@@ -84,20 +84,19 @@ fn a_container_that_stops_under_a_script_fails_it_and_starts_again() {
         return;
     }
     let chapter = [
-        step(
-            "id: stops\non: lxc/dns1\ntimeout: 30s",
-            "echo kept >/root/kept; systemctl poweroff; sleep 300",
+        "# Guide\n\n## S\n\n".to_owned(),
+        typed(
+            "id: stops\non: lxc/dns1\ntimeout: 30s\nbash: echo kept >/root/kept; systemctl poweroff; sleep 300",
         ),
         typed(
             "id: stopped\non: lxc/dns1\nneeds: []\nretry: 20s\nlxc: {}\nexpect: {state: stopped}",
         ),
-        step("id: down\non: lxc/dns1\nneeds: []\ntimeout: 20s", "true"),
+        typed("id: down\non: lxc/dns1\nneeds: []\ntimeout: 20s\nbash: 'true'"),
         typed(
             "id: start\non: lxc/dns1\nneeds: []\nlxc: {state: running}\nexpect: {state: running}",
         ),
-        step(
-            "id: again\non: lxc/dns1\nneeds: start\nretry: 20s\nexpect: {stdout: kept}",
-            "cat /root/kept",
+        typed(
+            "id: again\non: lxc/dns1\nneeds: start\nretry: 20s\nbash: cat /root/kept\nexpect: {stdout: kept}",
         ),
     ];
     let book = TestBook::new(&chapter.concat());

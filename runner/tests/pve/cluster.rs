@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::book_test::{BookTest, step};
 
 const TOKEN: &str = "11111111-2222-3333-4444-555555555555";
+const PASSWORD: &str = "lab-password";
 
 /// A cluster with one node, `pve1`, storages, a template, and the guests `db` (200, foreign) and `web` (130, absent).
 pub(crate) struct Home {
@@ -27,6 +28,18 @@ impl Home {
     }
 
     pub(crate) fn with(guests: Value) -> Self {
+        Self::with_access(guests, json!([]), json!([]), json!([]))
+    }
+
+    /// The same with more users, tokens and grants than the administrator's.
+    pub(crate) fn with_access(guests: Value, users: Value, tokens: Value, acl: Value) -> Self {
+        let more = |own: Value, more: Value| -> Value {
+            let lists = [own, more];
+            lists
+                .iter()
+                .flat_map(|list| list.as_array().cloned().unwrap_or_default())
+                .collect()
+        };
         let fixture: Fixture = serde_json::from_value(json!({
             "nodes": [{"name": "pve1", "standalone": true}],
             "storages": [
@@ -34,9 +47,13 @@ impl Home {
                 {"id": "local-lvm", "type": "lvmthin", "content": "rootdir,images"},
                 {"id": "plain", "type": "dir", "content": "rootdir,images"},
             ],
-            "templates": ["local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"],
-            "users": [{"userid": "root@pam", "enable": 1, "password": "lab-password"}],
-            "tokens": [{"id": "root@pam!lab", "privsep": 0, "value": TOKEN}],
+            "templates": [
+                "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst",
+                "local:import/debian-13-genericcloud-amd64.qcow2",
+            ],
+            "users": more(json!([{"userid": "root@pam", "enable": 1, "password": PASSWORD}]), users),
+            "tokens": more(json!([{"id": "root@pam!lab", "privsep": 0, "value": TOKEN}]), tokens),
+            "acl": acl,
             "bridges": [{"iface": "vmbr0", "bridge_ports": "none"}],
             "guests": guests,
         }))
@@ -73,17 +90,37 @@ impl Home {
     }
 
     pub(crate) fn book_as(&self, steps: &str, token: &str, fingerprint: &str) -> BookTest {
+        self.book_of(steps, "token: pve", token, fingerprint)
+    }
+
+    /// The same with a login: beside the token, or alone.
+    pub(crate) fn book_with_login(&self, steps: &str, beside_token: bool) -> BookTest {
+        let login = "login: {user: root@pam, password: word}";
+        let keys = match beside_token {
+            true => format!("token: pve, {login}"),
+            false => login.to_owned(),
+        };
+        self.book_of(
+            steps,
+            &keys,
+            &format!("root@pam!lab={TOKEN}"),
+            &self.fingerprint,
+        )
+    }
+
+    fn book_of(&self, steps: &str, keys: &str, token: &str, fingerprint: &str) -> BookTest {
         let inventory = format!(
-            "profiles:\n  home:\n    proxmox: {{url: '{}', token: pve, fingerprint: '{fingerprint}'}}\n    \
-             scratch: {{vmids: 9000-9009}}\nsecrets: {{pve: {{file: token}}}}\n\
-             nodes: {{pve1: {{}}, PVE2: {{}}}}\nguests:\n  web: {{kind: lxc, vmid: 130, node: pve1}}\n  \
-             misplaced: {{kind: lxc, vmid: 131, node: PVE2}}\n  box: {{kind: vm, vmid: 140, node: pve1}}\n",
+            "profiles:\n  home:\n    proxmox: {{url: '{}', {keys}, fingerprint: '{fingerprint}'}}\n    \
+             scratch: {{vmids: 9000-9009}}\nsecrets: {{pve: {{file: token}}, word: {{file: word}}}}\n\
+             nodes: {{pve1: {{}}, PVE2: {{}}, PVE1: {{}}}}\nguests:\n  web: {{kind: lxc, vmid: 130, node: pve1}}\n  \
+             misplaced: {{kind: lxc, vmid: 131, node: PVE2}}\n  miscased: {{kind: lxc, vmid: 132, node: PVE1}}\n  box: {{kind: vm, vmid: 140, node: pve1}}\n",
             self.url
         );
         BookTest::new(steps)
             .home()
             .inventory(&inventory)
             .file("token", &format!("{token}\n"))
+            .file("word", &format!("{PASSWORD}\n"))
             .file("book.toml", "[book]\ntitle = \"Tests\"\n")
     }
 

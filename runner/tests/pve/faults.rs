@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::book_test::step;
 use crate::cluster::{Home, guest, web};
 
-fn when(method: &str, path: &str, times: u32) -> When {
+pub(crate) fn when(method: &str, path: &str, times: u32) -> When {
     When {
         method: (!method.is_empty()).then(|| method.to_owned()),
         path: Some(path.to_owned()),

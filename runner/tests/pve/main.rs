@@ -7,3 +7,6 @@ mod cluster;
 mod faults;
 mod guests;
 mod others;
+mod refused;
+mod rights;
+mod sources;

@@ -38,6 +38,7 @@ mod ending;
 mod endpoint;
 mod engine;
 mod failures;
+mod faults;
 mod files;
 mod scripts;
 mod sharing;
