@@ -68,9 +68,8 @@ impl From<Error> for Stop {
         failure.refused = error.kind() == ErrorKind::Refused;
         match (&error, error.kind()) {
             (Error::Deadline { .. }, _) => Ended::TimedOut(failure.message).into(),
-            (Error::ProxyTimeout(_), _) | (_, ErrorKind::Unavailable) => {
-                Ended::Unavailable(failure).into()
-            }
+            (Error::ProxyTimeout(_) | Error::ProxyFailed { .. }, _)
+            | (_, ErrorKind::Unavailable) => Ended::Unavailable(failure).into(),
             _ => Ended::Failed(failure).into(),
         }
     }
