@@ -842,14 +842,31 @@ async fn a_crash_loop_and_a_bad_image_are_told_with_their_reasons() {
         return;
     };
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: crashes}\nspec: {containers: [{name: main, image: registry.example/app:1, command: [\"false\"]}]}\n";
-    match place.apply(pod).await {
-        Ok(_) => skip("pods there run well whatever their command"),
-        Err(error) => assert!(
+    // It may be ready for a moment before it crashes.
+    let query = place.query("pods", "crashes");
+    let mut found = place.apply(pod).await.err();
+    for _ in 0..50 {
+        if found.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        found = ready(
+            &place.client,
+            std::slice::from_ref(&query),
+            Wish::default(),
+            LIMIT,
+        )
+        .await
+        .err();
+    }
+    match found {
+        Some(error) => assert!(
             error
                 .to_string()
                 .contains("container main: CrashLoopBackOff"),
             "{error}"
         ),
+        None => skip("pods there run well whatever their command"),
     }
     let bad = deployment("web", 1)
         .replace("  replicas:", "  progressDeadlineSeconds: 3\n  replicas:")

@@ -151,6 +151,13 @@ impl Server {
         self.asked().iter().filter(|asked| is(asked)).count()
     }
 
+    /// Waits until somebody watches.
+    pub(crate) async fn watched(&self) {
+        while self.count(Asked::is_watch) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Puts an object there, or changes it, as a controller would.
     pub(crate) fn put(&self, collection: &str, mut object: Value) -> Value {
         let mut store = self.store.lock().expect("lock");
