@@ -193,10 +193,7 @@ pub async fn change(world: &World, wish: &Wish, http: &Http, former: &mut Former
         ));
     }
     let ended = run(world, wish, vmid, &text).await;
-    let problem = match ended {
-        Ok(()) => None,
-        Err(stop) => Some(stop),
-    };
+    let problem = ended.err();
     match (
         look(world, wish, &new, &before, problem.is_some()).await,
         problem,
