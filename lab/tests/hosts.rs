@@ -388,6 +388,35 @@ async fn units_and_packages_are_records() {
     );
 }
 
+/// As dnsmasq: the file is read at its start and when it is told to, and nothing answers while it is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_server_of_the_house_knows_its_own_hosts_file() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let path = "PATH=\"$PATH:/usr/libexec/lab-records\"";
+    lab.good("dns1", &format!("{path}; apt-get install -y dnsmasq"))
+        .await;
+    let ask = "python3 -c 'import socket; print(socket.gethostbyname(\"notes.home.arpa\"))'";
+    lab.good("dns1", "echo '192.168.4.131 notes.home.arpa' >> /etc/hosts")
+        .await;
+    assert_ne!(lab.run("pve1", ask).await.0, 0, "it was not told to read");
+    lab.good("dns1", "systemctl reload dnsmasq").await;
+    assert_eq!(lab.good("pve1", ask).await, "192.168.4.131\n");
+    lab.good("dns1", "systemctl stop dnsmasq").await;
+    assert_ne!(lab.run("pve1", ask).await.0, 0, "it is stopped");
+    lab.good("dns1", "systemctl start dnsmasq").await;
+    assert_eq!(lab.good("pve1", ask).await, "192.168.4.131\n");
+    lab.good(
+        "dns1",
+        "sed '/notes/d' /etc/hosts > /tmp/hosts && cat /tmp/hosts > /etc/hosts",
+    )
+    .await;
+    assert_eq!(lab.good("pve1", ask).await, "192.168.4.131\n");
+    lab.good("dns1", "systemctl restart dnsmasq").await;
+    assert_ne!(lab.run("pve1", ask).await.0, 0, "it is not there any more");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_driver_and_a_command_line_change_at_the_restart_only() {
     let Some(lab) = Lab::start().await else {

@@ -58,6 +58,8 @@ pub(super) struct Records {
     pub(super) packages: Packages,
     pub(super) units: Units,
     pub(super) boot: Boot,
+    /// What it answers for the house, where it does.
+    pub(super) names: Vec<(String, IpAddr)>,
 }
 
 pub(super) struct Up {
@@ -86,6 +88,7 @@ impl Machine {
             packages: Packages::new(&spec.packages),
             units: Units::new(&spec),
             boot: Boot::of(root.path()),
+            names: Vec::new(),
         };
         let network = Network {
             name: spec.name.clone(),
@@ -112,6 +115,11 @@ impl Machine {
 
     pub(super) fn records(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a line of `/etc/hosts` is of the lab's making.
+    pub(super) fn is_known(&self, line: &str) -> bool {
+        self.known.lines().any(|known| known == line)
     }
 
     pub(super) fn vmid(&self) -> Option<u32> {
@@ -206,8 +214,10 @@ impl Machine {
             });
         }
         self.write_groups(&boot)?;
+        let names = self.read_names();
         {
             let mut records = self.records();
+            records.names = names;
             records.boot = boot;
             records.units.boot();
         }

@@ -22,6 +22,9 @@ const LEASES: (u8, u8) = (150, 249);
 /// The length of the nodes' network, as a home has it.
 const NETWORK_BITS: u8 = 24;
 
+/// The unit of a machine that answers names for the house: it knows those of the machine's `/etc/hosts` as well.
+pub(super) const HOUSE: &str = "dnsmasq.service";
+
 /// The names of a lab: those of its machines, alone and below its domains.
 pub(super) fn zone(specs: &[Spec], domains: &[String]) -> dns::Zone {
     let zone = dns::Zone::new(domains.iter().cloned());
@@ -49,9 +52,41 @@ pub(super) fn now(lab: &Weak<Inner>) -> Vec<(String, IpAddr)> {
     up.flat_map(|machine| {
         let name = machine.called();
         let addresses = machine.addresses().into_iter();
-        addresses.map(move |address| (name.clone(), address))
+        let own = addresses.map(|address| (name.clone(), address));
+        let served = machine.served_names().into_iter();
+        own.chain(served).collect::<Vec<_>>()
     })
     .collect()
+}
+
+impl Machine {
+    /// What the machine answers for the house: what stood in its `/etc/hosts` when the unit was last told to read it.
+    fn served_names(&self) -> Vec<(String, IpAddr)> {
+        if self.unit(HOUSE).is_some_and(|unit| unit.active) {
+            self.records().names.clone()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Reads `/etc/hosts` for the unit, as dnsmasq does when it starts and when it is told to reload. The lab's own machines
+    /// are left out: they come and go.
+    pub(super) fn read_names(&self) -> Vec<(String, IpAddr)> {
+        let text = super::boot::read(self.root.path(), "etc/hosts");
+        let mut names = Vec::new();
+        for line in text.lines().filter(|line| !self.is_known(line)) {
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
+            if let Some(address) = address.filter(|address| !address.is_loopback()) {
+                names.extend(words.map(|name| (name.to_owned(), address)));
+            }
+        }
+        names
+    }
 }
 
 impl Inner {

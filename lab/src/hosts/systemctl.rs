@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::answer::{Said, fail, unserved};
 use super::machine::Machine;
+use super::names::HOUSE;
 use super::units::{Unit, full};
 
 /// Verbs that change, with the word an error uses.
@@ -176,6 +177,11 @@ impl Machine {
                 }
                 "unmask" => unit.masked = false,
                 _ => {}
+            }
+            let reads = matches!(verb, "start" | "restart" | "reload" | "reload-or-restart");
+            if unit.active && (reads || options.now) && name == HOUSE {
+                let names = self.read_names();
+                self.records().names = names;
             }
             self.records().units.0.insert(name, unit);
         }
