@@ -18,18 +18,6 @@ const NOT_COPIED: [&str; 2] = [".runbook", "book"];
 /// The steps that the lab skips, each with its reason, in the order of their IDs.
 const SKIPPED: &[(&str, &str)] = &[
     (
-        "guides/container#name/answer",
-        "the lab serves nothing at `notes.home.arpa`",
-    ),
-    (
-        "guides/container#name/by-name",
-        "the lab serves nothing at `notes.home.arpa`",
-    ),
-    (
-        "guides/container#restore-point/still-there",
-        "the lab serves nothing at `notes.home.arpa`",
-    ),
-    (
         "guides/gpu#driver/answers",
         "the lab's render has no `nvidia-smi`",
     ),
