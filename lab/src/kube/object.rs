@@ -68,6 +68,13 @@ pub(crate) fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
+/// Whether that finalizer keeps the object.
+pub(crate) fn has_finalizer(value: &Value, finalizer: &str) -> bool {
+    items(value, &["metadata", "finalizers"])
+        .iter()
+        .any(|one| one == finalizer)
+}
+
 pub(crate) fn name(value: &Value) -> &str {
     text(value, &["metadata", "name"])
 }

@@ -28,27 +28,21 @@ pub(super) fn pod_spec(spec: &mut Map<String, Value>) {
         default(spec, "serviceAccount", account);
     }
     for list in ["initContainers", "containers"] {
-        for one in spec
-            .get_mut(list)
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
-            if let Some(one) = one.as_object_mut() {
-                container(one);
-            }
-        }
+        maps(spec, list).for_each(container);
     }
-    for volume in spec
-        .get_mut("volumes")
+    maps(spec, "volumes").for_each(volume);
+}
+
+/// The maps of a list.
+fn maps<'a>(
+    own: &'a mut Map<String, Value>,
+    list: &str,
+) -> impl Iterator<Item = &'a mut Map<String, Value>> {
+    own.get_mut(list)
         .and_then(Value::as_array_mut)
         .into_iter()
         .flatten()
-    {
-        if let Some(volume) = volume.as_object_mut() {
-            self::volume(volume);
-        }
-    }
+        .filter_map(Value::as_object_mut)
 }
 
 fn container(own: &mut Map<String, Value>) {
@@ -63,15 +57,8 @@ fn container(own: &mut Map<String, Value>) {
         "imagePullPolicy",
         if floats { "Always" } else { "IfNotPresent" },
     );
-    for port in own
-        .get_mut("ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(port) = port.as_object_mut() {
-            default(port, "protocol", "TCP");
-        }
+    for port in maps(own, "ports") {
+        default(port, "protocol", "TCP");
     }
     for env in own
         .get_mut("env")

@@ -16,11 +16,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
     let value = &live.value;
     let uid = object::uid(value).to_owned();
     if object::is_deleting(value) {
-        if object::items(value, &["metadata", "finalizers"])
-            .iter()
-            .any(|one| one == PROTECTED)
-            && !in_use(state, value)
-        {
+        if object::has_finalizer(value, PROTECTED) && !in_use(state, value) {
             let resource = state.resource_of(value)?;
             let _ = state.finalize(&resource, live, PROTECTED);
         }

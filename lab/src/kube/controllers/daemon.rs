@@ -6,28 +6,24 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::replicas::{available, pod_of};
+use super::revision::{self, HASH};
 use super::rollout::portion;
-use super::{Again, owner, pod_status};
+use super::{Again, pod_status};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "kube-controller-manager";
 const SOURCE: &str = "daemonset-controller";
-const HASH: &str = "controller-revision-hash";
 const KIND: (&str, &str) = ("apps/v1", "DaemonSet");
 const RETRY: Duration = Duration::from_secs(2);
-const HASH_LETTERS: usize = 10;
 
 pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
     let value = &live.value;
     if object::is_deleting(value) {
         return None;
     }
-    let hash = object::safe(
-        object::stable_hash(&value["spec"]["template"]),
-        HASH_LETTERS,
-    );
-    revision(state, value, &hash);
+    let hash = revision::hash(value);
+    revision::keep(state, value, KIND, &hash, |_| {});
     let nodes: Vec<Arc<Object>> = state
         .store
         .list("nodes", "")
@@ -125,35 +121,6 @@ fn tolerations(pod: &Value) -> Value {
         list.push(json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": effect}));
     }
     list.into()
-}
-
-fn revision(state: &mut State, value: &Value, hash: &str) {
-    let name = format!("{}-{hash}", object::name(value));
-    if state
-        .get("controllerrevisions.apps", object::namespace(value), &name)
-        .is_some()
-    {
-        return;
-    }
-    let all = state
-        .store
-        .owned_in(object::uid(value), "controllerrevisions.apps");
-    let next = all
-        .iter()
-        .filter_map(|one| one.value["revision"].as_i64())
-        .max()
-        .unwrap_or_default()
-        + 1;
-    let mut labels = object::at(value, &["spec", "template", "metadata", "labels"])
-        .cloned()
-        .unwrap_or(json!({}));
-    labels[HASH] = hash.into();
-    let object = json!({
-        "apiVersion": "apps/v1", "kind": "ControllerRevision",
-        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner(KIND, value)]},
-        "data": {"spec": {"template": value["spec"]["template"]}}, "revision": next,
-    });
-    let _ = state.make(object::namespace(value), object, MANAGER);
 }
 
 /// Ends old pods, as many as may be away.

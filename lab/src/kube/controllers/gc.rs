@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
@@ -33,7 +31,8 @@ pub(super) fn collect(state: &mut State, table: &str, live: &Arc<Object>) -> boo
                     strangers.push(owner.clone());
                 } else {
                     there += 1;
-                    waiting |= has(&own.value, FOREGROUND) && object::is_deleting(&own.value);
+                    waiting |= object::has_finalizer(&own.value, FOREGROUND)
+                        && object::is_deleting(&own.value);
                 }
             }
             None => gone.push(uid.to_owned()),
@@ -95,19 +94,13 @@ pub(super) fn collect(state: &mut State, table: &str, live: &Arc<Object>) -> boo
     false
 }
 
-fn has(value: &Value, finalizer: &str) -> bool {
-    object::items(value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == finalizer)
-}
-
 /// The two finalizers that are ours.
 fn finish(state: &mut State, _table: &str, live: &Arc<Object>) -> bool {
     let Some(resource) = state.resource_of(&live.value) else {
         return false;
     };
     let uid = object::uid(&live.value).to_owned();
-    if has(&live.value, ORPHAN) {
+    if object::has_finalizer(&live.value, ORPHAN) {
         for (table, (namespace, name)) in state.store.owned_by(&uid) {
             let Some(child) = state.get(&table, &namespace, &name) else {
                 continue;
@@ -125,7 +118,7 @@ fn finish(state: &mut State, _table: &str, live: &Arc<Object>) -> bool {
         let _ = state.finalize(&resource, live, ORPHAN);
         return true;
     }
-    if has(&live.value, FOREGROUND) {
+    if object::has_finalizer(&live.value, FOREGROUND) {
         let children = state.store.owned_by(&uid);
         let blocking = children.iter().any(|(table, (namespace, name))| {
             state

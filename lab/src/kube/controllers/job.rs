@@ -216,16 +216,7 @@ fn finish(
     reason: &str,
     message: &str,
 ) -> Again {
-    for pod in &tally.active {
-        release(state, pod);
-        if let Some(pod) = state.get(
-            "pods",
-            object::namespace(&pod.value),
-            object::name(&pod.value),
-        ) {
-            state.end(&pod.value);
-        }
-    }
+    end_active(state, tally);
     let value = &live.value;
     let fresh = |kind: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastProbeTime": object::now()});
     let mut conditions = object::items(value, &["status", "conditions"]).to_vec();
@@ -265,16 +256,15 @@ fn finish(
 
 /// A pod that was counted may go.
 fn release(state: &mut State, pod: &Arc<Object>) {
-    if object::items(&pod.value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == TRACKING)
+    if object::has_finalizer(&pod.value, TRACKING)
         && let Some(resource) = state.resource_of(&pod.value)
     {
         let _ = state.finalize(&resource, pod, TRACKING);
     }
 }
 
-fn suspend(state: &mut State, live: &Arc<Object>, tally: &Tally) -> Again {
+/// Its pods are let go and ended.
+fn end_active(state: &mut State, tally: &Tally) {
     for pod in &tally.active {
         release(state, pod);
         if let Some(pod) = state.get(
@@ -285,6 +275,10 @@ fn suspend(state: &mut State, live: &Arc<Object>, tally: &Tally) -> Again {
             state.end(&pod.value);
         }
     }
+}
+
+fn suspend(state: &mut State, live: &Arc<Object>, tally: &Tally) -> Again {
+    end_active(state, tally);
     let value = &live.value;
     let mut conditions = object::items(value, &["status", "conditions"]).to_vec();
     set_condition(

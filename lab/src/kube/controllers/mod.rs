@@ -18,6 +18,7 @@ mod pod_status;
 mod pool;
 mod program;
 mod replicas;
+mod revision;
 mod rollout;
 mod schedule;
 mod service;

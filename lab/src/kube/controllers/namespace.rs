@@ -147,10 +147,7 @@ pub(super) fn react_definition(state: &mut State, live: &Arc<Object>) -> Again {
         }
         return None;
     }
-    if !object::items(&live.value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == crd::FINALIZER)
-    {
+    if !object::has_finalizer(&live.value, crd::FINALIZER) {
         return None;
     }
     let objects: Vec<Value> = state

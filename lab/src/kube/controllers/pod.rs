@@ -22,10 +22,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
     let uid = object::uid(value).to_owned();
     if object::is_deleting(value) {
         // Its job is gone, or it ended before it was counted: nobody else lets it go.
-        let tracked = object::items(value, &["metadata", "finalizers"])
-            .iter()
-            .any(|one| one == job::TRACKING);
-        if tracked
+        if object::has_finalizer(value, job::TRACKING)
             && !job_lives(state, value)
             && let Some(resource) = state.resource_of(value)
         {

@@ -46,11 +46,15 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
         .collect()
 }
 
-fn unready(pod: &Value) -> String {
-    format!(
+/// The two conditions of a pod whose containers are not ready.
+fn not_ready(status: &mut Value, pod: &Value) {
+    let message = format!(
         "containers with unready status: [{}]",
         names(pod, "containers").join(" ")
-    )
+    );
+    for condition in ["Ready", "ContainersReady"] {
+        set(status, condition, false, "ContainersNotReady", &message);
+    }
 }
 
 fn base(pod: &Value) -> Value {
@@ -87,20 +91,7 @@ pub(super) fn creating(pod: &Value) -> Value {
     status["hostIPs"] = json!([{"ip": "10.0.0.10"}]);
     set(&mut status, "PodReadyToStartContainers", false, "", "");
     set(&mut status, "Initialized", true, "", "");
-    set(
-        &mut status,
-        "Ready",
-        false,
-        "ContainersNotReady",
-        &unready(pod),
-    );
-    set(
-        &mut status,
-        "ContainersReady",
-        false,
-        "ContainersNotReady",
-        &unready(pod),
-    );
+    not_ready(&mut status, pod);
     status["containerStatuses"] =
         containers(pod, |_| json!({"waiting": {"reason": "ContainerCreating"}}));
     status
@@ -168,20 +159,7 @@ pub(super) fn crashed(pod: &Value, code: i64, count: i64) -> Value {
         status["podIPs"] = json!([{"ip": "10.244.0.1"}]);
     }
     set(&mut status, "PodReadyToStartContainers", true, "", "");
-    set(
-        &mut status,
-        "Ready",
-        false,
-        "ContainersNotReady",
-        &unready(pod),
-    );
-    set(
-        &mut status,
-        "ContainersReady",
-        false,
-        "ContainersNotReady",
-        &unready(pod),
-    );
+    not_ready(&mut status, pod);
     let (namespace, name, uid) = (object::namespace(pod), object::name(pod), object::uid(pod));
     let mut list = containers(pod, |one| {
         let container = one["name"].as_str().unwrap_or_default();
@@ -227,20 +205,7 @@ pub(super) fn ended(pod: &Value, container: &str, code: i64) -> Value {
         set(&mut status, "Ready", false, reason, "");
         set(&mut status, "ContainersReady", false, reason, "");
     } else {
-        set(
-            &mut status,
-            "Ready",
-            false,
-            "ContainersNotReady",
-            &unready(pod),
-        );
-        set(
-            &mut status,
-            "ContainersReady",
-            false,
-            "ContainersNotReady",
-            &unready(pod),
-        );
+        not_ready(&mut status, pod);
     }
     status
 }

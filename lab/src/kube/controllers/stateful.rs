@@ -6,16 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::replicas::{available, pod_of};
-use super::{Again, owner, pod_status};
+use super::revision::{self, HASH};
+use super::{Again, pod_status};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "kube-controller-manager";
 const SOURCE: &str = "statefulset-controller";
-const HASH: &str = "controller-revision-hash";
 const KIND: (&str, &str) = ("apps/v1", "StatefulSet");
 const RETRY: Duration = Duration::from_secs(2);
-const HASH_LETTERS: usize = 10;
 
 pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
     let value = &live.value;
@@ -40,37 +39,9 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
 /// The name of the revision of this template, made when it is new.
 fn revision(state: &mut State, live: &Arc<Object>) -> String {
     let value = &live.value;
-    let hash = object::safe(
-        object::stable_hash(&value["spec"]["template"]),
-        HASH_LETTERS,
-    );
-    let name = format!("{}-{hash}", object::name(value));
-    if state
-        .get("controllerrevisions.apps", object::namespace(value), &name)
-        .is_none()
-    {
-        let all = state
-            .store
-            .owned_in(object::uid(value), "controllerrevisions.apps");
-        let next = all
-            .iter()
-            .filter_map(|one| one.value["revision"].as_i64())
-            .max()
-            .unwrap_or_default()
-            + 1;
-        let labels = object::at(value, &["spec", "template", "metadata", "labels"])
-            .cloned()
-            .unwrap_or(json!({}));
-        let mut object = json!({
-            "apiVersion": "apps/v1", "kind": "ControllerRevision",
-            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner(KIND, value)]},
-            "data": {"spec": {"template": value["spec"]["template"]}}, "revision": next,
-        });
-        object["data"]["spec"]["template"]["$patch"] = "replace".into();
-        object["metadata"]["labels"][HASH] = hash.into();
-        let _ = state.make(object::namespace(value), object, MANAGER);
-    }
-    name
+    revision::keep(state, value, KIND, &revision::hash(value), |template| {
+        template["$patch"] = "replace".into();
+    })
 }
 
 fn own(state: &State, value: &Value, ordinal: i64) -> Option<Arc<Object>> {

@@ -6,17 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::inventory::{Failure, MANAGER, one, own, prune, stage, unhealthy};
-use super::{INTERVAL, Outcome, conclude, duration, is_ready, is_settled, nudge, scripted};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, Outcome};
 use super::{build, substitute};
+use super::{
+    conclude, duration, is_ready, is_settled, keep, let_go, nudge_dependents, scripted, status_of,
+};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const TABLE: &str = "kustomizations.kustomize.toolkit.fluxcd.io";
-const FINALIZER: &str = "finalizers.fluxcd.io";
-/// Between looks at what was applied and is not healthy yet.
-const LOOK: Duration = Duration::from_millis(100);
-/// Between looks at a dependency.
-const DEPENDENCY: Duration = Duration::from_millis(500);
 
 pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     let value = &live.value;
@@ -27,15 +25,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     if value["spec"]["suspend"] == true {
         return None;
     }
-    if !object::items(value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == FINALIZER)
-    {
-        let _ = state.change(live, MANAGER, |value| {
-            let mut all = object::items(value, &["metadata", "finalizers"]).to_vec();
-            all.push(FINALIZER.into());
-            object::meta_mut(value).insert("finalizers".into(), all.into());
-        });
+    if keep(state, live, MANAGER) {
         return Some(Duration::ZERO);
     }
     let uid = object::uid(value).to_owned();
@@ -109,14 +99,6 @@ fn fail(state: &mut State, live: &Arc<Object>, reason: &str, message: &str, revi
     state.write_status(&live, status, MANAGER);
     if reason != "DependencyNotReady" {
         state.event(&live.value, "Warning", reason, message, MANAGER);
-    }
-}
-
-fn status_of(value: &Value) -> Value {
-    if value["status"].is_object() {
-        value["status"].clone()
-    } else {
-        json!({})
     }
 }
 
@@ -256,12 +238,7 @@ fn apply(state: &mut State, live: &Arc<Object>, revision: &str) -> Result<bool, 
         &message,
         MANAGER,
     );
-    let name = object::name(value).to_owned();
-    nudge(state, &[TABLE], |one| {
-        object::items(one, &["spec", "dependsOn"])
-            .iter()
-            .any(|own| own["name"] == name.as_str())
-    });
+    nudge_dependents(state, TABLE, value);
     Ok(true)
 }
 
@@ -282,16 +259,11 @@ fn progress(state: &mut State, live: &Arc<Object>, message: &str, revision: &str
 
 /// With a kustomization that prunes goes what it applied.
 fn end(state: &mut State, live: &Arc<Object>) {
-    if !object::items(&live.value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == FINALIZER)
-    {
+    if !object::has_finalizer(&live.value, FINALIZER) {
         return;
     }
     if live.value["spec"]["suspend"] != true {
         prune(state, &live.value, &[]);
     }
-    if let Some(resource) = state.resource_of(&live.value) {
-        let _ = state.finalize(&resource, live, FINALIZER);
-    }
+    let_go(state, live);
 }

@@ -33,6 +33,12 @@ const KINDS: [&str; 5] = [
 const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 /// The interval of an object that names none that can be read.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// Keeps what has applied something until that is gone.
+const FINALIZER: &str = "finalizers.fluxcd.io";
+/// Between looks at what was applied and is not healthy yet.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between looks at a dependency.
+const DEPENDENCY: Duration = Duration::from_millis(500);
 
 pub(crate) fn is_kind(kind: &str) -> bool {
     KINDS.contains(&kind)
@@ -108,6 +114,45 @@ fn scripted(state: &State, value: &Value) -> Option<String> {
                 && (fail.namespace.is_empty() || fail.namespace == namespace)
         })
         .map(|fail| fail.reason.clone())
+}
+
+/// The status that there is, or an empty one.
+fn status_of(value: &Value) -> Value {
+    if value["status"].is_object() {
+        value["status"].clone()
+    } else {
+        json!({})
+    }
+}
+
+/// Puts Flux's finalizer on an object that has none; whether that was to do.
+fn keep(state: &mut State, live: &Arc<Object>, manager: &str) -> bool {
+    if object::has_finalizer(&live.value, FINALIZER) {
+        return false;
+    }
+    let _ = state.change(live, manager, |value| {
+        let mut all = object::items(value, &["metadata", "finalizers"]).to_vec();
+        all.push(FINALIZER.into());
+        object::meta_mut(value).insert("finalizers".into(), all.into());
+    });
+    true
+}
+
+/// Takes Flux's finalizer away.
+fn let_go(state: &mut State, live: &Arc<Object>) {
+    if let Some(resource) = state.resource_of(&live.value) {
+        let _ = state.finalize(&resource, live, FINALIZER);
+    }
+}
+
+/// Looks again at what waits for that object of the same table.
+fn nudge_dependents(state: &mut State, table: &str, value: &Value) {
+    let name = object::name(value).to_owned();
+    nudge(state, &[table], |one| {
+        object::items(one, &["spec", "dependsOn"])
+            .iter()
+            .any(|own| own["name"] == name.as_str())
+    });
 }
 
 /// A status with a `Ready` condition and what was handled.

@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::chart::chart;
 use super::health::{self, Health};
-use super::{INTERVAL, Outcome, conclude, duration, is_ready, is_settled, nudge, scripted};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, Outcome};
+use super::{
+    conclude, duration, is_ready, is_settled, keep, let_go, nudge_dependents, scripted, status_of,
+};
 use crate::kube::admit::Write;
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "helm-controller";
 const TABLE: &str = "helmreleases.helm.toolkit.fluxcd.io";
-const FINALIZER: &str = "finalizers.fluxcd.io";
-const LOOK: Duration = Duration::from_millis(100);
-const DEPENDENCY: Duration = Duration::from_millis(500);
 /// How long Helm waits for what it installed.
 const WAIT: Duration = Duration::from_secs(300);
 
@@ -29,15 +29,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     if value["spec"]["suspend"] == true {
         return None;
     }
-    if !object::items(value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == FINALIZER)
-    {
-        let _ = state.change(live, MANAGER, |value| {
-            let mut all = object::items(value, &["metadata", "finalizers"]).to_vec();
-            all.push(FINALIZER.into());
-            object::meta_mut(value).insert("finalizers".into(), all.into());
-        });
+    if keep(state, live, MANAGER) {
         return Some(Duration::ZERO);
     }
     let uid = object::uid(value).to_owned();
@@ -94,14 +86,6 @@ fn handle_tokens(value: &Value, status: &mut Value) {
         if !token.is_empty() {
             status[handled] = token.into();
         }
-    }
-}
-
-fn status_of(value: &Value) -> Value {
-    if value["status"].is_object() {
-        value["status"].clone()
-    } else {
-        json!({})
     }
 }
 
@@ -282,21 +266,13 @@ fn install(state: &mut State, live: &Arc<Object>) -> Result<bool, (&'static str,
     }
     state.write_status(&live, status, MANAGER);
     state.event(&live.value, "Normal", reason, &message, MANAGER);
-    let own = object::name(value).to_owned();
-    nudge(state, &[TABLE], |one| {
-        object::items(one, &["spec", "dependsOn"])
-            .iter()
-            .any(|other| other["name"] == own.as_str())
-    });
+    nudge_dependents(state, TABLE, value);
     Ok(true)
 }
 
 /// With a release goes what it installed.
 fn end(state: &mut State, live: &Arc<Object>) {
-    if !object::items(&live.value, &["metadata", "finalizers"])
-        .iter()
-        .any(|one| one == FINALIZER)
-    {
+    if !object::has_finalizer(&live.value, FINALIZER) {
         return;
     }
     for (table, place, own) in state
@@ -308,7 +284,5 @@ fn end(state: &mut State, live: &Arc<Object>) {
             state.end(&object.value);
         }
     }
-    if let Some(resource) = state.resource_of(&live.value) {
-        let _ = state.finalize(&resource, live, FINALIZER);
-    }
+    let_go(state, live);
 }

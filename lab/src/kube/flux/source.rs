@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use super::{INTERVAL, Outcome, conclude, duration, is_settled, nudge, scripted};
+use super::{INTERVAL, Outcome, conclude, duration, is_settled, nudge, scripted, status_of};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
@@ -34,10 +34,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     }
     state.marks.restart(&uid, "interval");
     let before = value["status"]["artifact"]["revision"].clone();
-    let mut status = value["status"].clone();
-    if !status.is_object() {
-        status = json!({});
-    }
+    let mut status = status_of(value);
     let kind = value["kind"].as_str().unwrap_or_default();
     let outcome = match scripted(state, value) {
         Some(reason) => Err((reason, "set to fail by the lab".to_owned())),
