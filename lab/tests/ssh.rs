@@ -368,6 +368,31 @@ async fn a_lost_client_takes_its_command_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_closes_its_output_before_its_end_has_its_status() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let path = std::env::temp_dir().join(format!("lab-cs-{}", std::process::id()));
+    let control = format!("ControlPath={}", path.display());
+    let shared = async |args: &[&str]| {
+        let mut all = vec!["-o", "ControlMaster=auto", "-o", "ControlPersist=60"];
+        all.extend_from_slice(&["-o", control.as_str()]);
+        all.extend_from_slice(args);
+        let mut client = lab.ssh(&all);
+        // The master stays: it must not hold what this test is read by.
+        client
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        client.status().await.unwrap().code()
+    };
+    assert_eq!(shared(&["pve1", "exit 0"]).await, Some(0));
+    let script = "exec >&- 2>&-; sleep 0.3; exit 3";
+    assert_eq!(shared(&["pve1", script]).await, Some(3));
+    assert_eq!(shared(&["-O", "exit", "pve1"]).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_connection_carries_many_commands_and_one_that_is_killed_ends_alone() {
     let Some(lab) = Lab::start().await else {
         return;

@@ -159,7 +159,6 @@ async fn run(
     let output = async {
         let (out, err) = (write.make_writer(), write.make_writer_ext(Some(STDERR)));
         tokio::join!(copy(stdout, out), copy(stderr, err));
-        let _ = write.eof().await;
     };
     let status = async {
         match ended.await {
@@ -182,7 +181,10 @@ async fn run(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        _ = async { tokio::join!(output, status) } => {}
+        // The end of the output last: a client whose own input has ended closes the channel at it, and takes no status any more.
+        _ = async { tokio::join!(output, status) } => {
+            let _ = write.eof().await;
+        }
         () = signals => {}
         () = client.gone() => {}
     }
