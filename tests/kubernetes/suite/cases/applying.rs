@@ -411,16 +411,24 @@ async fn a_custom_kind_is_found(t: &Context) -> Result<()> {
     ));
     let kubectl = t.kubectl().await?;
     kubectl.apply(&[&crd]).await?.ok()?;
-    kubectl
-        .run(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            &format!("gadgets.{group}"),
-            "--timeout=60s",
-        ])
-        .await?
-        .ok()?;
+    let plural = format!("gadgets.{group}");
+    let wait = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        &plural,
+        "--timeout=60s",
+    ];
+    let mut waited = kubectl.run(&wait).await?;
+    // kubectl ends with an error, and does not wait, when it comes before the first condition was written.
+    for _ in 0..50 {
+        if !waited.stderr.contains("conditions accessor error") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        waited = kubectl.run(&wait).await?;
+    }
+    waited.ok()?;
     let body = json!({"apiVersion": format!("{group}/v1"), "kind": "Gadget", "metadata": {"name": "a"}, "spec": {"size": 3}});
     let mut applied = kubectl.apply(&[&body]).await?;
     // The schema for validation may come a moment after the definition.
