@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod identity;
 pub mod isolate;
 pub mod kube;
+mod listen;
 pub mod pve;
 pub mod ssh;
 pub mod stand_in;

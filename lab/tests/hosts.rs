@@ -26,17 +26,9 @@ struct Lab {
 
 fn spec(name: &str, role: Role, address: &str) -> Spec {
     Spec {
-        name: name.to_owned(),
-        role,
         addresses: vec![address.parse().unwrap()],
-        user: None,
-        units: Vec::new(),
         packages: vec!["curl=8.14.1-2".to_owned()],
-        devices: Vec::new(),
-        pools: Vec::new(),
-        stand_ins: Vec::new(),
-        overlay: None,
-        up: true,
+        ..Spec::new(name, role)
     }
 }
 

@@ -55,22 +55,14 @@ impl Hooks for Follow {
                 return; // the inventory's; its files are fresh
             }
             let name = format!("guest-{vmid}");
+            let role = Role::Guest {
+                vmid,
+                kind,
+                node: String::new(),
+            };
             let spec = Spec {
-                name: name.clone(),
-                role: Role::Guest {
-                    vmid,
-                    kind,
-                    node: String::new(),
-                },
-                addresses: Vec::new(),
-                user: None,
-                units: Vec::new(),
-                packages: Vec::new(),
-                devices: Vec::new(),
-                pools: Vec::new(),
-                stand_ins: Vec::new(),
-                overlay: None,
                 up: false,
+                ..Spec::new(name.clone(), role)
             };
             match Machine::new(spec, &lab, "") {
                 Ok(machine) => drop(lab.lock().insert(name, machine)),

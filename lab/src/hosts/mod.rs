@@ -92,6 +92,25 @@ pub struct Spec {
     pub up: bool,
 }
 
+impl Spec {
+    /// A machine that is up, with nothing of its own.
+    pub fn new(name: impl Into<String>, role: Role) -> Self {
+        Self {
+            name: name.into(),
+            role,
+            addresses: Vec::new(),
+            user: None,
+            units: Vec::new(),
+            packages: Vec::new(),
+            devices: Vec::new(),
+            pools: Vec::new(),
+            stand_ins: Vec::new(),
+            overlay: None,
+            up: true,
+        }
+    }
+}
+
 /// Why there are no machines.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -5,65 +5,9 @@
 //! costs more than a look at an empty list.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::fixture::{FaultKind, FaultSeed};
-
-/// What goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A new connection is cut before anything is read. Neither method nor path are known then; `from` counts requests.
-    Refuse,
-    /// The connection is cut instead of an answer; the work was done or not.
-    Reset {
-        /// Whether the call ran.
-        done: bool,
-    },
-    /// A status with a text; the work was done or not.
-    Status {
-        /// `500`, `595`, `596`, …
-        status: u16,
-        /// The reason phrase.
-        text: String,
-        /// Whether the call ran.
-        done: bool,
-    },
-    /// The credentials are refused.
-    Unauthorized,
-    /// The answer comes late.
-    Slow(Duration),
-    /// A guest's configuration lock is held: tasks and calls that want it time out.
-    Locked,
-    /// A task that is started ends like that before its work is done. What it had begun stays where its worker vanished:
-    /// a guest's lock, a configuration half made. A backup job with an error ends with `job errors`, as the real one.
-    Task(Death),
-    /// The guest agent does not answer.
-    AgentDown,
-    /// A guest does not hear that it is asked to shut down.
-    Deaf,
-}
-
-/// How a task dies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Death {
-    /// `unexpected status`, without a last line.
-    Vanished,
-    /// With an error.
-    Failed(String),
-}
-
-/// When a fault strikes.
-#[derive(Clone, Debug, Default)]
-pub struct When {
-    /// Only from this request on (the first is 1).
-    pub from: u64,
-    /// Only requests with this method.
-    pub method: Option<String>,
-    /// Only paths that contain this text; for tasks the type.
-    pub path: Option<String>,
-    /// How often; 0 is always.
-    pub times: u32,
-}
+use crate::fixture::FaultSeed;
+pub use crate::fixture::{Death, Fault, When};
 
 /// The faults of a cluster.
 #[derive(Debug, Default)]
@@ -77,35 +21,12 @@ struct Inner {
     planned: Vec<(When, Fault, u32)>,
 }
 
-impl From<&FaultSeed> for Fault {
-    fn from(seed: &FaultSeed) -> Self {
-        match seed.what.clone() {
-            FaultKind::Refuse => Self::Refuse,
-            FaultKind::Reset { done } => Self::Reset { done },
-            FaultKind::Status { status, text, done } => Self::Status { status, text, done },
-            FaultKind::Unauthorized => Self::Unauthorized,
-            FaultKind::Slow { ms } => Self::Slow(Duration::from_millis(ms)),
-            FaultKind::Locked => Self::Locked,
-            FaultKind::TaskVanishes => Self::Task(Death::Vanished),
-            FaultKind::TaskFails { text } => Self::Task(Death::Failed(text)),
-            FaultKind::AgentDown => Self::AgentDown,
-            FaultKind::Deaf => Self::Deaf,
-        }
-    }
-}
-
 impl Faults {
     /// The faults of a fixture.
     pub(crate) fn seeded(seeds: &[FaultSeed]) -> Self {
         let faults = Self::default();
-        for seed in seeds {
-            let when = When {
-                from: seed.from,
-                method: seed.method.clone(),
-                path: seed.path.clone(),
-                times: seed.times,
-            };
-            faults.plan(when, seed.into());
+        for FaultSeed { when, what } in seeds {
+            faults.plan(when.clone(), what.clone());
         }
         faults
     }

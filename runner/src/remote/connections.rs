@@ -48,8 +48,6 @@ pub struct SshSettings {
     pub user: Option<String>,
     /// Its environment: agents and proxies are found by it.
     pub environment: Vec<(OsString, OsString)>,
-    /// The configuration alone says at which port a machine is, as in the lab, where none is at its own.
-    pub ports_of_config: bool,
 }
 
 impl Default for SshSettings {
@@ -58,7 +56,6 @@ impl Default for SshSettings {
             config: None,
             user: None,
             environment: std::env::vars_os().collect(),
-            ports_of_config: false,
         }
     }
 }
@@ -174,10 +171,8 @@ impl Connections {
     /// Where the command goes.
     fn aim(&self, command: &mut Command, login: &Login) {
         let user = login.user.clone().or_else(|| self.settings.user.clone());
-        let port = login.port.filter(|_| !self.settings.ports_of_config);
         let login = Login {
             user,
-            port,
             ..login.clone()
         };
         command.args.extend(login.args());

@@ -125,7 +125,6 @@ pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Resu
             .as_ref()
             .map(|machines| SshSettings {
                 config: Some(machines.ssh_config()),
-                ports_of_config: true,
                 ..SshSettings::default()
             })
             .map_err(Clone::clone),

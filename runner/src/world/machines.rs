@@ -184,8 +184,6 @@ fn spec(name: &str, role: Role, written: Option<&Node>) -> Spec {
     };
     let word = |key: &str| written.and_then(|node| text(node, key));
     Spec {
-        name: name.to_owned(),
-        role,
         addresses: word("address")
             .and_then(|address| address.parse().ok())
             .into_iter()
@@ -193,10 +191,6 @@ fn spec(name: &str, role: Role, written: Option<&Node>) -> Spec {
         user: word("user").map(str::to_owned),
         units: list("units"),
         packages: list("packages"),
-        devices: Vec::new(),
-        pools: Vec::new(),
-        stand_ins: Vec::new(),
-        overlay: None,
-        up: true,
+        ..Spec::new(name, role)
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn specs(fixture: &Fixture) -> Vec<Spec> {
     let mut taken = BTreeSet::new();
     let mut specs = Vec::new();
     for node in &fixture.nodes {
-        let mut spec = spec(node.name.clone(), Role::Node);
+        let mut spec = Spec::new(node.name.clone(), Role::Node);
         spec.addresses = node.ip.iter().filter_map(|ip| usable(ip)).collect();
         spec.devices.clone_from(&node.devices);
         let pools = node.pools.iter();
@@ -26,7 +26,7 @@ pub(super) fn specs(fixture: &Fixture) -> Vec<Spec> {
     }
     if specs.is_empty() {
         taken.insert(NODE.to_owned());
-        specs.push(spec(NODE.to_owned(), Role::Node));
+        specs.push(Spec::new(NODE.to_owned(), Role::Node));
     }
     let first = specs[0].name.clone();
     for guest in &fixture.guests {
@@ -38,28 +38,12 @@ pub(super) fn specs(fixture: &Fixture) -> Vec<Spec> {
         let name = name(guest).filter(|name| !taken.contains(name));
         let name = name.unwrap_or_else(|| format!("guest-{}", guest.vmid));
         taken.insert(name.clone());
-        let mut spec = spec(name, role);
+        let mut spec = Spec::new(name, role);
         spec.addresses = addresses(guest);
         spec.up = guest.status.as_deref() == Some("running");
         specs.push(spec);
     }
     specs
-}
-
-fn spec(name: String, role: Role) -> Spec {
-    Spec {
-        name,
-        role,
-        addresses: Vec::new(),
-        user: None,
-        units: Vec::new(),
-        packages: Vec::new(),
-        devices: Vec::new(),
-        pools: Vec::new(),
-        stand_ins: Vec::new(),
-        overlay: None,
-        up: true,
-    }
 }
 
 /// An address that only this machine has: a loopback address is everybody's.

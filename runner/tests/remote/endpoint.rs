@@ -97,17 +97,9 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&setsid, mode).expect("a program");
     let spec = Spec {
-        name: "target".into(),
-        role: Role::Host,
         addresses: vec!["192.168.4.20".parse().expect("an address")],
-        user: None,
-        units: Vec::new(),
-        packages: Vec::new(),
-        devices: Vec::new(),
-        pools: Vec::new(),
-        stand_ins: Vec::new(),
         overlay: Some(at("overlay")),
-        up: true,
+        ..Spec::new("target", Role::Host)
     };
     let mut place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
     // What is tested here ends children of this process that it does not know.

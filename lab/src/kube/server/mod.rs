@@ -26,7 +26,9 @@ use super::object;
 use super::programs::{Hook, NoPrograms, Programs};
 use super::settings::{Error, Settings};
 use super::state::Cluster;
+use crate::command::Serve;
 use crate::identity::{Authority, Identity};
+use crate::listen;
 
 const AUTHORITY: Authority = Authority {
     common_name: "kubernetes",
@@ -102,8 +104,10 @@ impl Server {
             stopped: stopped.clone(),
             alive: alive.clone(),
         };
-        tokio::spawn(controllers::run(cluster.clone(), stopped, alive));
-        tokio::spawn(accept(listener, acceptor, shared));
+        tokio::spawn(controllers::run(cluster.clone(), stopped.clone(), alive));
+        let serve: Serve =
+            Arc::new(move |stream| Box::pin(connection(stream, acceptor.clone(), shared.clone())));
+        tokio::spawn(listen::accept(listener, serve, stopped));
         Ok(Self {
             addr,
             ca_pem: identity.ca_pem().to_owned(),
@@ -161,30 +165,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
-    }
-}
-
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Shared) {
-    let mut stopped = shared.stopped.clone();
-    loop {
-        let stream = tokio::select! {
-            _ = stopped.changed() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of file descriptors: a pause lets connections end.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            },
-        };
-        let (acceptor, shared, mut stopped) = (acceptor.clone(), shared.clone(), stopped.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = stopped.changed() => {}
-                () = connection(stream, acceptor, shared) => {}
-            }
-        });
     }
 }
 

@@ -31,6 +31,7 @@ use super::answer::Answer;
 use super::cluster::Cluster;
 use super::faults::Fault;
 use crate::command::Serve;
+use crate::listen;
 use request::Incoming as Parsed;
 
 /// How long a 401 takes on a real server.
@@ -138,7 +139,7 @@ impl Server {
         let serve: Serve = Arc::new(move |stream| {
             Box::pin(connection(stream, acceptor.clone(), Arc::clone(&shared)))
         });
-        tokio::spawn(accept(listener, Arc::clone(&serve), stopped));
+        tokio::spawn(listen::accept(listener, Arc::clone(&serve), stopped));
         Ok(Self {
             addr,
             fingerprint,
@@ -167,29 +168,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-async fn accept(listener: TcpListener, serve: Serve, mut stopped: watch::Receiver<bool>) {
-    loop {
-        let stream = tokio::select! {
-            _ = stopped.changed() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                // Out of file descriptors: a pause lets connections end.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-            },
-        };
-        let (served, mut stopped) = (serve(stream), stopped.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = stopped.changed() => {}
-                () = served => {}
-            }
-        });
     }
 }
 
