@@ -258,7 +258,7 @@ impl TargetKind {
 
     /// Whether an engine reaches targets of this kind; others are a check error "not available".
     pub fn available(self) -> bool {
-        !matches!(self, Self::Cluster | Self::Pod)
+        !matches!(self, Self::Pod)
     }
 }
 

@@ -260,7 +260,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: false,
+        available: true,
         what: "objects, by kind and name or selector",
     },
     ActionSpec {

@@ -8,6 +8,7 @@ pub mod difference;
 pub mod elsewhere;
 pub mod file;
 pub mod git;
+pub mod kube;
 pub mod line;
 pub mod package;
 pub mod pve;

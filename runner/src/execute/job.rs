@@ -12,7 +12,7 @@ use runbook::template::{Scope, has_template};
 
 use super::context::Cx;
 use super::outcome::Outcome;
-use super::{probe, pve};
+use super::{kube, probe, pve};
 use crate::action::{Ended, Failure, Report, script};
 use crate::process::{Keep, Record, Stream};
 
@@ -130,6 +130,9 @@ impl<'a> Job<'a> {
     pub(super) async fn perform(&self, cx: &Cx, deadline: Instant) -> Result<Report, Box<Outcome>> {
         if pve::is_act(self.action.name) {
             return pve::perform(cx, self, deadline).await;
+        }
+        if kube::is_act(self.action.name) {
+            return kube::perform(cx, self, deadline).await;
         }
         if self.target != Target::Local {
             return self.elsewhere(cx, deadline).await;

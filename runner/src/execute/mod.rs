@@ -19,6 +19,7 @@ mod finish;
 mod guide;
 mod job;
 mod judge;
+mod kube;
 mod locks;
 mod outcome;
 mod output;

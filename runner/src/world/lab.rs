@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::fixture::{Credentials, TOKEN, USER, preconditions};
 use super::machines::{self, Machines};
-use super::{LabNetwork, Proxmox, World, state};
+use super::{Clusters, LabNetwork, Proxmox, World, clusters, state};
 use crate::action::Failure;
 use crate::remote::SshSettings;
 
@@ -119,6 +119,10 @@ pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Resu
         client: client(Auth::token(TOKEN, &credentials.token))?,
         login: Some(client(Auth::login(USER, &credentials.password))?),
     };
+    let programs = machines
+        .as_ref()
+        .ok()
+        .map(|machines| machines.hosts().programs());
     Ok(World {
         proxmox: Ok(proxmox),
         ssh: machines
@@ -134,6 +138,7 @@ pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Resu
             .map_err(Clone::clone),
         brought: AtomicU64::new(0),
         identity: OnceCell::new(),
+        clusters: Clusters::of_lab(clusters::prepare(&book.inventory, programs)),
         _machines: machines.ok(),
         _lab: Some(lab),
     })

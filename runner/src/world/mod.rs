@@ -4,6 +4,7 @@
 //! when it is first asked for and gone with the run. Nothing is changed here.
 
 mod brought;
+pub mod clusters;
 pub mod domains;
 pub mod fixture;
 mod guests;
@@ -24,6 +25,7 @@ use runbook_lab::Homelab;
 use runbook_proxmox::{Client, ErrorKind, cluster};
 use tokio::sync::OnceCell;
 
+pub use clusters::{Cluster, Clusters};
 pub use lab::{LabState, Started, start as start_lab};
 pub use machines::Machines;
 pub use network::LabNetwork;
@@ -58,6 +60,7 @@ pub struct World {
     /// How many scripts have used programs that the book brings.
     brought: AtomicU64,
     identity: OnceCell<BTreeMap<String, String>>,
+    clusters: Clusters,
     // Before the API that they follow.
     _machines: Option<Machines>,
     _lab: Option<Homelab>,
@@ -124,10 +127,12 @@ impl Worlds {
         let world = if self.is_lab { world } else { 0 };
         let worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
         let known = worlds.get(&world).and_then(|cell| cell.get());
-        known
-            .and_then(|world| world.identity.get())
-            .cloned()
-            .unwrap_or_default()
+        let Some(world) = known else {
+            return BTreeMap::new();
+        };
+        let mut identity = world.identity.get().cloned().unwrap_or_default();
+        identity.extend(world.clusters.known());
+        identity
     }
 
     /// The configuration of OpenSSH that reaches the machines of a lab; it is started when need be.
@@ -188,6 +193,11 @@ impl World {
     /// When the profile names none, or what it names cannot be used.
     pub fn proxmox(&self) -> Result<&Proxmox, Failure> {
         self.proxmox.as_ref().map_err(Clone::clone)
+    }
+
+    /// The Kubernetes clusters of this world.
+    pub fn clusters(&self) -> &Clusters {
+        &self.clusters
     }
 
     /// The network of a lab, or why there is none.

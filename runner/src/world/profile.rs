@@ -10,7 +10,7 @@ use runbook_proxmox::{Auth, Client, Endpoint, Trust};
 use tokio::sync::OnceCell;
 
 use super::fixture::text;
-use super::{Proxmox, World, Worlds};
+use super::{Clusters, Proxmox, World, Worlds};
 use crate::action::Failure;
 use crate::remote::SshSettings;
 use crate::secrets::expand;
@@ -43,6 +43,7 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
         network: Err("a real profile has its own network".to_owned()),
         brought: AtomicU64::new(0),
         identity: OnceCell::new(),
+        clusters: Clusters::of_profile(&worlds.profile, profile, &worlds.folder),
         _machines: None,
         _lab: None,
     })

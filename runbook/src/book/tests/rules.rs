@@ -217,10 +217,7 @@ fn fields() {
     );
     check(
         "```runbook\nid: a\nget: {name: b}\n```",
-        &[
-            "not-available 5:6 `get` is not available in this version (take the step out, or make its fence one that is only shown)",
-            "missing-key 5:6 `get` has no `kind` (add `kind`: the objects' kind)",
-        ],
+        &["missing-key 5:6 `get` has no `kind` (add `kind`: the objects' kind)"],
     );
     check(
         "```runbook\nid: a\nlxc: {vmid: 130, net: {bridge: [a]}, mounts: {mp0: {path: /a}}}\n```",
