@@ -5,7 +5,8 @@
 //! `admit`: decoding, defaults, checks, ownership, store. To add a controller: write `controllers/NAME.rs` with a function
 //! `(&mut State, namespace, name)` that brings one object to where it should be, and name it in `controllers::REACTIONS`.
 //!
-//! It imports nothing of the clients that are tested with it, and runs no program by itself: that is a hook.
+//! It imports nothing of the clients that are tested with it. Programs of containers are run by a hook; the only program it runs by
+//! itself is `git`, which reads the repositories that Flux is shown.
 
 mod admit;
 mod apply;

@@ -1,5 +1,6 @@
 //! The cluster a server starts with, as data. A misspelt key is refused by name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -133,8 +134,11 @@ impl Rule {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct FluxSettings {
-    /// The directory that every source shows: a checkout of the book.
+    /// What every URL leads to that `repositories` does not name: a git repository, or a plain directory, which counts as its branch
+    /// `main`. Empty: nowhere.
     pub root: PathBuf,
+    /// URLs of git repositories, and where they lie on this machine. One that ends in `/` stands for all below it.
+    pub repositories: BTreeMap<String, PathBuf>,
     /// Charts as `NAME-VERSION.yaml`.
     pub charts: PathBuf,
     /// Age identities (`AGE-SECRET-KEY-…`) that decrypt what SOPS encrypted, beside those in the cluster's secrets.

@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) nudged: Vec<(Arc<str>, Key)>,
     /// What each Helm release installed: table, namespace, name.
     pub(crate) releases: BTreeMap<String, Vec<(String, String, String)>>,
+    /// What Flux's controllers know.
+    pub(crate) flux: super::flux::World,
     /// Whose turn it is among nodes.
     pub(crate) turn: usize,
 }
@@ -77,6 +79,7 @@ impl Cluster {
             tokens: BTreeMap::new(),
             nudged: Vec::new(),
             releases: BTreeMap::new(),
+            flux: super::flux::World::default(),
             turn: 0,
         };
         state.seed()?;

@@ -73,6 +73,25 @@ impl Repository {
         self.push().await
     }
 
+    /// Tags the last commit, and pushes the tag.
+    pub(crate) async fn tag(&self, name: &str, annotated: bool) -> Result<()> {
+        let work = self.work.path();
+        let mut arguments = vec![
+            "-c",
+            "user.name=suite",
+            "-c",
+            "user.email=suite@example.com",
+            "tag",
+            name,
+        ];
+        if annotated {
+            arguments.extend(["-a", "-m", "a release"]);
+        }
+        call(work, &arguments).await?;
+        call(work, &["push", "--quiet", "origin", name]).await?;
+        Ok(())
+    }
+
     async fn push(&self) -> Result<String> {
         let work = self.work.path();
         call(work, &["add", "--all"]).await?;

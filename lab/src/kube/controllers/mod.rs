@@ -250,7 +250,11 @@ pub(crate) async fn run(
             let mut state = cluster.lock();
             let due = queue.work(&mut state);
             let orders = std::mem::take(&mut state.orders);
+            let fetches = std::mem::take(&mut state.flux.fetches);
             drop(state);
+            for fetch in fetches {
+                flux::fetch(&cluster, fetch, stopped.clone());
+            }
             for order in orders {
                 program::run_program(&cluster, order, stopped.clone());
             }

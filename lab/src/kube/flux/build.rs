@@ -1,20 +1,18 @@
 //! From a directory to objects: manifests, and the part of Kustomize that the lab knows. Any other key is an error.
 
-use std::path::{Component, Path, PathBuf};
-
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use super::transform::{common, images, matches, merge, place_in, refer, rename};
+use super::tree::Tree;
 use crate::kube::object;
 use crate::kube::patch;
 use crate::kube::resource::Registry;
 
 /// The largest manifest that is read.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Kustomizations within kustomizations.
 const DEPTH_MAX: usize = 16;
-const FILES_MAX: usize = 5_000;
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 const KEYS: [&str; 16] = [
     "apiVersion",
@@ -38,25 +36,19 @@ const KEYS: [&str; 16] = [
 type Built = Result<Vec<Value>, String>;
 
 /// The objects of a path below the root, with what the Flux object itself changes.
-pub(super) fn build(root: &Path, path: &str, spec: &Value) -> Built {
-    let folder = inside(root, root, path)?;
-    if !folder.is_dir() {
-        return Err(format!(
-            "kustomization path not found: stat {}: no such file or directory",
-            folder.display()
-        ));
-    }
-    let mut objects = if kustomization(&folder).is_some() {
-        kustomize(root, &folder, 0)?
+pub(super) fn build(tree: &Tree, path: &str, spec: &Value) -> Built {
+    let folder = inside("", path)?;
+    let mut objects = if kustomization(tree, &folder).is_some() {
+        kustomize(tree, &folder, 0)?
     } else {
-        plain(root, &folder)?
+        plain(tree, &folder)?
     };
     let prefix = spec["namePrefix"].as_str().unwrap_or_default();
     let suffix = spec["nameSuffix"].as_str().unwrap_or_default();
     rename(&mut objects, prefix, suffix);
     images(&mut objects, object::items(spec, &["images"]));
     patches(
-        root,
+        tree,
         &folder,
         &mut objects,
         object::items(spec, &["patches"]),
@@ -76,46 +68,49 @@ pub(super) fn build(root: &Path, path: &str, spec: &Value) -> Built {
     Ok(objects)
 }
 
-fn kustomization(folder: &Path) -> Option<PathBuf> {
-    NAMES
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-}
-
-/// A path that stays below the root.
-fn inside(root: &Path, from: &Path, path: &str) -> Result<PathBuf, String> {
+/// A path below the root, written from a folder.
+pub(super) fn inside(folder: &str, path: &str) -> Result<String, String> {
     if path.contains("://") || path.starts_with("git@") {
         return Err(format!("the lab fetches nothing: `{path}`"));
     }
-    let mut out = from.to_path_buf();
-    for part in Path::new(path).components() {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
         match part {
-            Component::Normal(name) => out.push(name),
-            Component::ParentDir => {
-                out.pop();
+            "" | "." => {}
+            ".." => {
+                parts
+                    .pop()
+                    .ok_or_else(|| format!("`{path}` leads out of the source"))?;
             }
-            _ => {}
+            name => parts.push(name),
         }
     }
-    if out.starts_with(root) {
-        Ok(out)
+    Ok(parts.join("/"))
+}
+
+fn kustomization(tree: &Tree, folder: &str) -> Option<String> {
+    NAMES
+        .iter()
+        .map(|name| join(folder, name))
+        .find(|path| tree.is_file(path))
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
     } else {
-        Err(format!("`{path}` leads out of the source"))
+        format!("{folder}/{name}")
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path)
-        .map_err(|_| format!("{}: no such file or directory", path.display()))?
-        .len();
-    if size > FILE_BYTES_MAX {
-        return Err(format!(
-            "{}: larger than {FILE_BYTES_MAX} bytes",
-            path.display()
-        ));
+fn read(tree: &Tree, path: &str) -> Result<String, String> {
+    let content = tree
+        .read(path)
+        .ok_or_else(|| format!("{path}: no such file or directory"))?;
+    if content.len() > FILE_BYTES_MAX {
+        return Err(format!("{path}: larger than {FILE_BYTES_MAX} bytes"));
     }
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    String::from_utf8(content.to_vec()).map_err(|_| format!("{path}: not UTF-8"))
 }
 
 /// The documents of a manifest; lists are taken apart.
@@ -154,52 +149,42 @@ pub(super) fn manifests(text: &str, place: &str) -> Built {
 }
 
 /// Without a kustomization: all manifests below.
-fn plain(root: &Path, folder: &Path) -> Built {
-    let mut files = Vec::new();
-    collect(folder, &mut files);
-    files.sort();
+fn plain(tree: &Tree, folder: &str) -> Built {
     let mut out = Vec::new();
-    for file in files {
-        if file.is_dir() {
-            out.extend(kustomize(root, &file, 1)?);
-        } else {
-            out.extend(manifests(&read(&file)?, &file.display().to_string())?);
+    let mut seen: Vec<String> = Vec::new();
+    for (path, _) in tree.below(folder) {
+        let hidden = path[folder.len()..]
+            .split('/')
+            .any(|part| part.starts_with('.'));
+        let yaml = path.ends_with(".yaml") || path.ends_with(".yml");
+        if hidden || seen.iter().any(|own| path.starts_with(own.as_str())) {
+            continue;
+        }
+        // The folder nearest to the root that has a kustomization of its own stands for all below it.
+        let own = path
+            .char_indices()
+            .filter(|(at, c)| *c == '/' && *at > folder.len())
+            .map(|(at, _)| &path[..at])
+            .find(|part| kustomization(tree, part).is_some());
+        if let Some(own) = own {
+            out.extend(kustomize(tree, own, 1)?);
+            seen.push(format!("{own}/"));
+        } else if yaml {
+            out.extend(manifests(&read(tree, path)?, path)?);
         }
     }
     Ok(out)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let yaml = path
-            .extension()
-            .is_some_and(|end| end == "yaml" || end == "yml");
-        if files.len() >= FILES_MAX || entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            if kustomization(&path).is_some() {
-                files.push(path);
-            } else {
-                collect(&path, files);
-            }
-        } else if yaml {
-            files.push(path);
-        }
-    }
-}
-
-fn kustomize(root: &Path, folder: &Path, depth: usize) -> Built {
-    let Some(file) = kustomization(folder) else {
-        return plain(root, folder);
+fn kustomize(tree: &Tree, folder: &str, depth: usize) -> Built {
+    let Some(place) = kustomization(tree, folder) else {
+        return plain(tree, folder);
     };
-    let place = file.display().to_string();
     if depth > DEPTH_MAX {
         return Err(format!("{place}: too deep"));
     }
-    let own: Value =
-        serde_saphyr::from_str(&read(&file)?).map_err(|error| format!("{place}: {error}"))?;
+    let own: Value = serde_saphyr::from_str(&read(tree, &place)?)
+        .map_err(|error| format!("{place}: {error}"))?;
     if let Some(key) = own
         .as_object()
         .into_iter()
@@ -215,11 +200,11 @@ fn kustomize(root: &Path, folder: &Path, depth: usize) -> Built {
         .iter()
         .chain(object::items(&own, &["components"]))
     {
-        let path = inside(root, folder, part.as_str().unwrap_or_default())?;
-        if path.is_dir() {
-            objects.extend(kustomize(root, &path, depth + 1)?);
+        let path = inside(folder, part.as_str().unwrap_or_default())?;
+        if tree.is_folder(&path) {
+            objects.extend(kustomize(tree, &path, depth + 1)?);
         } else {
-            objects.extend(manifests(&read(&path)?, &path.display().to_string())?);
+            objects.extend(manifests(&read(tree, &path)?, &path)?);
         }
     }
     let mut renamed = Vec::new();
@@ -228,7 +213,7 @@ fn kustomize(root: &Path, folder: &Path, depth: usize) -> Built {
         ("secretGenerator", "Secret"),
     ] {
         for one in object::items(&own, &[key]) {
-            let (object, from) = generate(root, folder, one, kind, &own["generatorOptions"])?;
+            let (object, from) = generate(tree, folder, one, kind, &own["generatorOptions"])?;
             renamed.push((kind, from, object::name(&object).to_owned()));
             objects.push(object);
         }
@@ -237,7 +222,7 @@ fn kustomize(root: &Path, folder: &Path, depth: usize) -> Built {
         refer(&mut objects, kind, from, to);
     }
     patches(
-        root,
+        tree,
         folder,
         &mut objects,
         object::items(&own, &["patches"]),
@@ -280,8 +265,8 @@ fn kustomize(root: &Path, folder: &Path, depth: usize) -> Built {
 }
 
 fn patches(
-    root: &Path,
-    folder: &Path,
+    tree: &Tree,
+    folder: &str,
     objects: &mut Vec<Value>,
     wanted: &[Value],
 ) -> Result<(), String> {
@@ -289,7 +274,7 @@ fn patches(
     for one in wanted {
         let text = match (one["patch"].as_str(), one["path"].as_str()) {
             (Some(text), _) => text.to_owned(),
-            (None, Some(path)) => read(&inside(root, folder, path)?)?,
+            (None, Some(path)) => read(tree, &inside(folder, path)?)?,
             (None, None) => return Err("a patch has neither `patch` nor `path`".into()),
         };
         let changes: Vec<Value> = serde_saphyr::from_multiple(&text)
@@ -342,8 +327,8 @@ fn patches(
 }
 
 fn generate(
-    root: &Path,
-    folder: &Path,
+    tree: &Tree,
+    folder: &str,
     one: &Value,
     kind: &str,
     options: &Value,
@@ -363,10 +348,10 @@ fn generate(
         let (key, path) = text
             .split_once('=')
             .unwrap_or((text.rsplit('/').next().unwrap_or(text), text));
-        data.insert(key.to_owned(), read(&inside(root, folder, path)?)?.into());
+        data.insert(key.to_owned(), read(tree, &inside(folder, path)?)?.into());
     }
     for file in object::items(one, &["envs"]) {
-        let text = read(&inside(root, folder, file.as_str().unwrap_or_default())?)?;
+        let text = read(tree, &inside(folder, file.as_str().unwrap_or_default())?)?;
         for line in text
             .lines()
             .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::inventory::{Failure, MANAGER, one, own, prune, stage, unhealthy};
+use super::tree::Tree;
 use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, Outcome};
 use super::{build, substitute};
 use super::{
@@ -126,6 +127,30 @@ fn source(state: &State, value: &Value) -> Result<String, String> {
     }
 }
 
+/// The files of the source.
+fn artifact(state: &State, value: &Value) -> Result<Arc<Tree>, Failure> {
+    let reference = &value["spec"]["sourceRef"];
+    let namespace = reference["namespace"]
+        .as_str()
+        .unwrap_or(object::namespace(value));
+    let table = match reference["kind"].as_str() {
+        Some("OCIRepository") => "ocirepositories.source.toolkit.fluxcd.io",
+        _ => "gitrepositories.source.toolkit.fluxcd.io",
+    };
+    let source = state.get(
+        table,
+        namespace,
+        reference["name"].as_str().unwrap_or_default(),
+    );
+    source
+        .and_then(|source| state.flux.artifacts.get(object::uid(&source.value)))
+        .map(|artifact| artifact.tree.clone())
+        .ok_or((
+            "ArtifactFailed",
+            "Source is not ready, artifact not found, retrying in 30s".to_owned(),
+        ))
+}
+
 fn dependency(state: &State, value: &Value) -> Option<String> {
     object::items(value, &["spec", "dependsOn"])
         .iter()
@@ -148,17 +173,19 @@ fn dependency(state: &State, value: &Value) -> Option<String> {
 fn apply(state: &mut State, live: &Arc<Object>, revision: &str) -> Result<bool, Failure> {
     let value = &live.value;
     let uid = object::uid(value).to_owned();
-    let flux = state.settings.flux.clone().unwrap_or_default();
     if !state.marks.has(&uid, "waiting") {
         let path = object::text(value, &["spec", "path"]).to_owned();
-        let mut objects = build::build(&flux.root, &path, &value["spec"]).map_err(|text| {
-            let word = if text.contains("no such file or directory") {
-                "ArtifactFailed"
-            } else {
-                "BuildFailed"
-            };
-            (word, text)
-        })?;
+        let tree = artifact(state, value)?;
+        let folder = build::inside("", &path).map_err(|text| ("ArtifactFailed", text))?;
+        if !tree.is_folder(&folder) {
+            let text = format!(
+                "kustomization path not found: stat /tmp/kustomization-{}/{folder}: no such file or directory",
+                &uid[..8.min(uid.len())]
+            );
+            return Err(("ArtifactFailed", text));
+        }
+        let mut objects =
+            build::build(&tree, &path, &value["spec"]).map_err(|text| ("BuildFailed", text))?;
         substitute::substitute(state, value, &mut objects).map_err(|text| ("BuildFailed", text))?;
         let message = "Reconciliation in progress";
         progress(state, live, message, revision);

@@ -1,16 +1,23 @@
-//! Flux: its custom resources, and what its controllers do with them. Sources show the book's own directory; charts are
+//! Flux: its custom resources, and what its controllers do with them. Sources show repositories of this machine; charts are
 //! stand-ins; nothing becomes Ready that was not applied and found healthy.
 
 mod build;
 mod chart;
+mod conditions;
+mod fetch;
+mod git;
 mod health;
+mod ignore;
 mod inventory;
 mod kustomization;
+mod range;
 mod release;
 mod source;
 mod substitute;
 mod transform;
+mod tree;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,9 +47,30 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Between looks at a dependency.
 const DEPENDENCY: Duration = Duration::from_millis(500);
 
+/// What Flux's controllers know beside the objects.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// What sources hold, by their uid.
+    artifacts: BTreeMap<String, fetch::Artifact>,
+    /// Failures of sources in a row, by their uid.
+    failures: BTreeMap<String, u32>,
+    /// Sources to be fetched.
+    pub(crate) fetches: Vec<fetch::Fetch>,
+}
+
+impl World {
+    /// An object is gone.
+    fn forget(&mut self, uid: &str) {
+        self.artifacts.remove(uid);
+        self.failures.remove(uid);
+    }
+}
+
 pub(crate) fn is_kind(kind: &str) -> bool {
     KINDS.contains(&kind)
 }
+
+pub(crate) use fetch::run as fetch;
 
 pub(crate) fn definitions() -> Vec<Value> {
     serde_json::from_str(DEFINITIONS).unwrap_or_default()

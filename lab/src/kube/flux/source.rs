@@ -1,218 +1,258 @@
-//! Sources: every one shows the directory that was set, under the revision that it has there.
+//! Sources: what stands behind their URL on this machine, under the revision that source-controller would write.
 
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
 
-use super::{INTERVAL, Outcome, conclude, duration, is_settled, nudge, scripted, status_of};
+use super::conditions::Status;
+use super::fetch::{Artifact, Fetch, From, Refused, place};
+use super::{FINALIZER, INTERVAL, REQUESTED, duration, is_settled, keep, let_go, nudge, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "source-controller";
-/// Files of a source that are read for its revision.
-const FILES_MAX: usize = 10_000;
 const CONSUMERS: [&str; 2] = [
     "kustomizations.kustomize.toolkit.fluxcd.io",
     "helmreleases.helm.toolkit.fluxcd.io",
 ];
+/// Before the first further try after a failure; each next one takes twice as long.
+const BACKOFF: Duration = Duration::from_millis(750);
+/// Doublings of it.
+const BACKOFF_STEPS: u32 = 10;
 
 pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     let value = &live.value;
-    if object::is_deleting(value) || value["spec"]["suspend"] == true {
+    // A repository of charts in a registry has nothing to fetch and no status.
+    if value["spec"]["type"] == "oci" {
         return None;
     }
     let uid = object::uid(value).to_owned();
+    if object::is_deleting(value) {
+        state.flux.forget(&uid);
+        if object::has_finalizer(value, FINALIZER) {
+            let_go(state, live);
+        }
+        return None;
+    }
+    if keep(state, live, MANAGER) {
+        return Some(Duration::ZERO);
+    }
+    if value["spec"]["suspend"] == true {
+        stand_still(state, live);
+        return None;
+    }
     let interval = duration(&value["spec"]["interval"], INTERVAL);
+    let failures = state.flux.failures.get(&uid).copied().unwrap_or_default();
+    let wait = match failures {
+        0 => interval,
+        tries => BACKOFF * 2_u32.pow(tries.min(BACKOFF_STEPS) - 1),
+    };
     if is_settled(state, value)
-        && let Some(left) = state.marks.left(&uid, "interval", interval)
+        && let Some(left) = state.marks.left(&uid, "interval", wait)
     {
         return Some(left);
     }
     state.marks.restart(&uid, "interval");
-    let before = value["status"]["artifact"]["revision"].clone();
-    let mut status = status_of(value);
-    let kind = value["kind"].as_str().unwrap_or_default();
-    let outcome = match scripted(state, value) {
-        Some(reason) => Err((reason, "set to fail by the lab".to_owned())),
-        None => revision(state, value, kind),
-    };
-    match outcome {
-        Ok(revision) => {
-            let message = format!("stored artifact for revision '{revision}'");
-            if before != revision.as_str() {
-                status["artifact"] = artifact(value, kind, &revision);
-            }
-            let outcome = Outcome {
-                ready: "True",
-                reason: "Succeeded",
-                message: &message,
-                observed: true,
-                reconciling: false,
-                stalled: false,
-            };
-            conclude(value, &mut status, &outcome, "ArtifactInStorage");
-        }
-        Err((reason, message)) => {
-            let outcome = Outcome {
-                ready: "False",
-                reason: &reason,
-                message: &message,
-                observed: false,
-                reconciling: true,
-                stalled: false,
-            };
-            conclude(value, &mut status, &outcome, "FetchFailed");
-            state.event(value, "Warning", &reason, &message, MANAGER);
-        }
+    begin(state, live);
+    if let Some(reason) = scripted(state, value) {
+        let text = "set to fail by the lab".to_owned();
+        failed(state, live, &reason, &text);
+        return Some(interval);
     }
-    let changed = before != status["artifact"]["revision"];
-    state.write_status(live, status, MANAGER);
+    let fetch = Fetch {
+        table: state.resource_of(value)?.qualified(),
+        key: (
+            object::namespace(value).to_owned(),
+            object::name(value).to_owned(),
+        ),
+        uid,
+        generation: value["metadata"]["generation"].clone(),
+        from: origin(state, value),
+    };
+    state.flux.fetches.push(fetch);
+    Some(interval)
+}
+
+fn origin(state: &State, value: &Value) -> From {
+    let flux = state.settings.flux.clone().unwrap_or_default();
+    let url = object::text(value, &["spec", "url"]).to_owned();
+    let path = place(&flux, &url).unwrap_or_default();
+    match value["kind"].as_str().unwrap_or_default() {
+        "HelmRepository" => From::Charts(flux.charts),
+        "OCIRepository" => From::Directory {
+            path,
+            tag: match object::text(value, &["spec", "ref", "tag"]) {
+                "" => "latest".into(),
+                tag => tag.into(),
+            },
+        },
+        _ => From::Git {
+            url,
+            path,
+            reference: value["spec"]["ref"].clone(),
+            ignore: value["spec"]["ignore"].as_str().map(str::to_owned),
+        },
+    }
+}
+
+/// What a source says before it fetches.
+fn begin(state: &mut State, live: &Arc<Object>) {
+    let value = &live.value;
+    let mut status = Status::of(value);
+    let (seen, now) = (
+        value["status"]["observedGeneration"].as_i64().unwrap_or(-1),
+        value["metadata"]["generation"].as_i64().unwrap_or_default(),
+    );
+    let message = if seen == now {
+        "reconciliation in progress".to_owned()
+    } else {
+        format!("processing object: new generation {seen} -> {now}")
+    };
+    status.mark("Reconciling", "True", "Progressing", &message);
+    if status.condition("Ready").is_none() {
+        status.mark("Ready", "Unknown", "Progressing", &message);
+    }
+    let asked = value["status"]["lastHandledReconcileAt"] != object::annotation(value, REQUESTED);
+    let live = if seen != now || asked {
+        status.write(state, live, MANAGER)
+    } else {
+        live.clone()
+    };
+    if value["status"]["artifact"].is_null() {
+        let mut status = Status::of(&live.value);
+        status.drop(&["ArtifactInStorage"]);
+        status.progress("building artifact");
+        status.write(state, &live, MANAGER);
+    }
+}
+
+/// Suspended: the status is said to be about this generation and the request to be handled; nothing else is done.
+fn stand_still(state: &mut State, live: &Arc<Object>) {
+    let mut status = Status::of(&live.value);
+    let Some(ready) = status.condition("Ready").cloned() else {
+        return;
+    };
+    let text = |key: &str| ready[key].as_str().unwrap_or_default();
+    status.mark("Ready", text("status"), text("reason"), text("message"));
+    status.observe();
+    status.handle(&live.value);
+    status.write(state, live, MANAGER);
+}
+
+/// Writes what came of a fetch, unless the source has changed meanwhile.
+pub(super) fn fetched(state: &mut State, fetch: &Fetch, outcome: Result<Artifact, Refused>) {
+    let (namespace, name) = &fetch.key;
+    let Some(live) = state.get(&fetch.table, namespace, name) else {
+        return;
+    };
+    let value = &live.value;
+    if object::uid(value) != fetch.uid
+        || value["metadata"]["generation"] != fetch.generation
+        || value["spec"]["suspend"] == true
+        || object::is_deleting(value)
+    {
+        return;
+    }
+    match outcome {
+        Ok(artifact) => stored(state, &live, artifact),
+        Err((reason, text)) => failed(state, &live, reason, &text),
+    }
+}
+
+fn stored(state: &mut State, live: &Arc<Object>, artifact: Artifact) {
+    let uid = object::uid(&live.value).to_owned();
+    let kind = live.value["kind"].as_str().unwrap_or_default().to_owned();
+    let before = live.value["status"]["artifact"].clone();
+    let described = describe(&live.value, &kind, &artifact);
+    let changed =
+        before["revision"] != described["revision"] || before["digest"] != described["digest"];
+    let mut live = live.clone();
     if changed {
-        let name = object::name(value).to_owned();
+        let mut status = Status::of(&live.value);
+        status.drop(&["FetchFailed"]);
+        status.progress(&format!(
+            "building artifact: new upstream revision '{}'",
+            artifact.revision
+        ));
+        live = status.write(state, &live, MANAGER);
+    }
+    let message = match kind.as_str() {
+        "OCIRepository" => format!("stored artifact for digest '{}'", artifact.revision),
+        "HelmRepository" => format!("stored artifact: revision '{}'", artifact.revision),
+        _ => format!("stored artifact for revision '{}'", artifact.revision),
+    };
+    let mut status = Status::of(&live.value);
+    if changed {
+        status.value["artifact"] = described;
+    }
+    status.drop(&["FetchFailed", "Reconciling"]);
+    status.mark("Ready", "True", "Succeeded", &message);
+    status.mark("ArtifactInStorage", "True", "Succeeded", &message);
+    if let Some(lines) = live.value["spec"]["ignore"].as_str() {
+        status.value["observedIgnore"] = lines.into();
+    }
+    status.observe();
+    status.handle(&live.value);
+    let live = status.write(state, &live, MANAGER);
+    let recovered = state.flux.failures.remove(&uid).is_some();
+    let said = match artifact.title.as_str() {
+        "" => message,
+        title => format!("stored artifact for commit '{title}'"),
+    };
+    state.flux.artifacts.insert(uid, artifact);
+    if changed {
+        state.event(&live.value, "Normal", "NewArtifact", &said, MANAGER);
+        let name = object::name(&live.value).to_owned();
         nudge(state, &CONSUMERS, |one| {
             one["spec"]["sourceRef"]["name"] == name.as_str()
                 || one["spec"]["chart"]["spec"]["sourceRef"]["name"] == name.as_str()
                 || one["spec"]["chartRef"]["name"] == name.as_str()
         });
-    }
-    Some(interval)
-}
-
-fn revision(state: &State, value: &Value, kind: &str) -> Result<String, (String, String)> {
-    let flux = state.settings.flux.as_ref().ok_or((
-        "GitOperationFailed".to_owned(),
-        "Flux is not set up".to_owned(),
-    ))?;
-    match kind {
-        "HelmRepository" => Ok(format!(
-            "sha256:{}",
-            tree(&flux.charts)
-                .repeat(2)
-                .chars()
-                .take(64)
-                .collect::<String>()
-        )),
-        "OCIRepository" => {
-            let tag = object::text(value, &["spec", "ref", "tag"]);
-            let digest: String = tree(&flux.root).repeat(2).chars().take(64).collect();
-            Ok(format!(
-                "{}@sha256:{digest}",
-                if tag.is_empty() { "latest" } else { tag }
-            ))
-        }
-        _ => git(&flux.root, &value["spec"]["ref"]),
+    } else if recovered {
+        state.event(&live.value, "Normal", "Succeeded", &said, MANAGER);
     }
 }
 
-/// The revision of a git work tree, or of a directory that is none and counts as its branch `main`.
-fn git(root: &Path, reference: &Value) -> Result<String, (String, String)> {
-    let failed = |text: String| {
-        (
-            "GitOperationFailed".to_owned(),
-            format!("failed to checkout and determine revision: {text}"),
-        )
+fn failed(state: &mut State, live: &Arc<Object>, reason: &str, message: &str) {
+    let uid = object::uid(&live.value).to_owned();
+    let tries = state.flux.failures.entry(uid.clone()).or_default();
+    *tries = tries.saturating_add(1);
+    let (table, namespace, name) = (
+        state
+            .resource_of(&live.value)
+            .map(|own| own.qualified())
+            .unwrap_or_default(),
+        object::namespace(&live.value).to_owned(),
+        object::name(&live.value).to_owned(),
+    );
+    let Some(live) = state.get(&table, &namespace, &name) else {
+        return;
     };
-    if !root.is_dir() {
-        return Err(failed(format!(
-            "unable to clone '{}': repository not found",
-            root.display()
-        )));
-    }
-    let text = |key: &str| reference[key].as_str().unwrap_or_default();
-    let branch = match text("branch") {
-        "" => "master",
-        branch => branch,
-    };
-    let folder = root.join(".git");
-    if !folder.exists() {
-        if !text("commit").is_empty() || !matches!(branch, "main" | "master") {
-            return Err(failed(format!(
-                "couldn't find remote ref \"refs/heads/{branch}\""
-            )));
-        }
-        return Ok(format!("{branch}@sha1:{}", tree(root)));
-    }
-    let find = |name: &str| {
-        let loose = std::fs::read_to_string(folder.join(name))
-            .ok()
-            .map(|text| text.trim().to_owned());
-        loose.or_else(|| {
-            let packed = std::fs::read_to_string(folder.join("packed-refs")).ok()?;
-            packed
-                .lines()
-                .find_map(|line| line.strip_suffix(name).map(|hash| hash.trim().to_owned()))
-        })
-    };
-    if !text("commit").is_empty() {
-        return Ok(format!("sha1:{}", text("commit")));
-    }
-    let (name, shown) = match text("tag") {
-        "" => (format!("refs/heads/{branch}"), branch),
-        tag => (format!("refs/tags/{tag}"), tag),
-    };
-    match find(&name) {
-        Some(hash) => Ok(format!("{shown}@sha1:{hash}")),
-        None => Err(failed(format!("couldn't find remote ref \"{name}\""))),
-    }
+    let mut status = Status::of(&live.value);
+    status.mark("Ready", "False", reason, message);
+    status.mark("FetchFailed", "True", reason, message);
+    status.retries();
+    status.handle(&live.value);
+    let live = status.write(state, &live, MANAGER);
+    state.event(&live.value, "Warning", reason, message, MANAGER);
+    // The wait for the next try begins now.
+    state.nudged.push((table.into(), (namespace, name)));
+    state.marks.restart(&uid, "interval");
 }
 
-/// A hash of the names and contents below a directory.
-fn tree(root: &Path) -> String {
-    let mut files = Vec::new();
-    collect(root, &mut files);
-    files.sort();
-    let mut hash = Sha1::new();
-    for file in files {
-        hash.update(
-            file.strip_prefix(root)
-                .unwrap_or(&file)
-                .to_string_lossy()
-                .as_bytes(),
-        );
-        hash.update(std::fs::read(&file).unwrap_or_default());
-    }
-    let mut out = String::new();
-    for byte in hash.finalize() {
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
-}
-
-fn collect(folder: &Path, files: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_name() == ".git" || files.len() >= FILES_MAX {
-            continue;
-        }
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => collect(&path, files),
-            Ok(kind) if kind.is_file() => files.push(path),
-            _ => {}
-        }
-    }
-}
-
-fn artifact(value: &Value, kind: &str, revision: &str) -> Value {
+/// An artifact as a status describes it. The lab serves no such file; its digest is of the files, not of an archive of them.
+fn describe(value: &Value, kind: &str, artifact: &Artifact) -> Value {
     let path = format!(
-        "{}/{}/{}/{revision}.tar.gz",
+        "{}/{}/{}/{}.tar.gz",
         kind.to_lowercase(),
         object::namespace(value),
-        object::name(value)
+        object::name(value),
+        artifact.file
     );
-    let digest: String = revision
-        .rsplit(':')
-        .next()
-        .unwrap_or_default()
-        .repeat(2)
-        .chars()
-        .take(64)
-        .collect();
     json!({
-        "digest": format!("sha256:{digest}"), "lastUpdateTime": object::now(), "path": path, "revision": revision, "size": 1024,
+        "digest": format!("sha256:{}", artifact.tree.digest()), "lastUpdateTime": object::now(), "path": path,
+        "revision": artifact.revision, "size": artifact.tree.len(),
         "url": format!("http://source-controller.flux-system.svc.cluster.local./{path}"),
     })
 }

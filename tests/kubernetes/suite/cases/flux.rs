@@ -20,7 +20,7 @@ cases![
     required_fields_are_422,
 ];
 
-const SOURCE: &str = "source.toolkit.fluxcd.io/v1";
+pub(super) const SOURCE: &str = "source.toolkit.fluxcd.io/v1";
 
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 

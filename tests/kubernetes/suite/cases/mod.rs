@@ -23,6 +23,7 @@ mod refusals;
 mod rollouts;
 mod selecting;
 mod sets;
+mod sources;
 mod streams;
 mod subresources;
 mod tables;
@@ -37,6 +38,7 @@ const GROUPS: &[&[Case]] = &[
     flux::CASES,
     reconciling::CASES,
     helm::CASES,
+    sources::CASES,
     jobs::CASES,
     rollouts::CASES,
     workloads::CASES,
