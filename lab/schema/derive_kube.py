@@ -34,7 +34,7 @@ SERVED = {
 }
 LEFT_OUT = {"podtemplates", "replicationcontrollers", "componentstatuses", "bindings"}
 SUBRESOURCES = {
-    "status", "scale", "log", "exec", "eviction", "binding", "token", "finalize",
+    "status", "scale", "log", "exec", "attach", "portforward", "eviction", "binding", "token", "finalize",
 }
 KEEP = (
     "type", "format", "default", "enum", "required", "nullable", "minimum", "maximum", "minLength", "maxLength", "pattern",

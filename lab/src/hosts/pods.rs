@@ -2,20 +2,26 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
 
 use super::commands::environment;
 use super::drive::drive;
-use super::{Hosts, Inner};
+use super::{Hosts, Inner, listeners};
 use crate::command::{Later, Process};
 use crate::isolate::{Exec, Fresh, Host, HostConfig, Root};
 use crate::kube::{Missing, Order, Programs};
 
 /// Pods whose files are kept; the oldest goes when one more comes.
 const PODS_MAX: usize = 64;
+
+/// How long a connection to a pod's program may take: the network is one loopback.
+const CONNECT_WAIT: Duration = Duration::from_secs(2);
 
 impl Hosts {
     /// Runs the commands of a cluster's pods beside these machines.
@@ -27,6 +33,11 @@ impl Hosts {
     }
 }
 
+/// What tells pods apart.
+fn key(namespace: &str, pod: &str) -> String {
+    format!("{namespace}/{pod}")
+}
+
 struct Pods(Arc<Shared>);
 
 struct Shared {
@@ -34,10 +45,17 @@ struct Shared {
     up: tokio::sync::Mutex<Up>,
 }
 
+struct Pod {
+    number: u64,
+    host: Arc<Host>,
+    /// Where its files are.
+    root: PathBuf,
+}
+
 #[derive(Default)]
 struct Up {
     number: u64,
-    pods: HashMap<String, (u64, Arc<Host>)>,
+    pods: HashMap<String, Pod>,
 }
 
 impl Shared {
@@ -45,10 +63,10 @@ impl Shared {
     async fn host(&self, order: &Order) -> Result<Arc<Host>, Missing> {
         let gone = || Missing::Isolation("the lab's machines are gone".into());
         let failed = |error: String| Missing::Isolation(error);
-        let key = format!("{}-{}", order.namespace, order.pod);
+        let key = key(&order.namespace, &order.pod);
         let mut up = self.up.lock().await;
-        if let Some((_, host)) = up.pods.get(&key).filter(|(_, host)| host.is_up()) {
-            return Ok(host.clone());
+        if let Some(pod) = up.pods.get(&key).filter(|pod| pod.host.is_up()) {
+            return Ok(pod.host.clone());
         }
         let lab = self.lab.upgrade().ok_or_else(gone)?;
         up.number += 1;
@@ -80,13 +98,41 @@ impl Shared {
             && let Some(oldest) = up
                 .pods
                 .iter()
-                .min_by_key(|(_, (number, _))| *number)
+                .min_by_key(|(_, pod)| pod.number)
                 .map(|(key, _)| key.clone())
         {
             up.pods.remove(&oldest);
         }
-        up.pods.insert(key, (number, host.clone()));
+        let pod = Pod {
+            number,
+            host: host.clone(),
+            root: path,
+        };
+        up.pods.insert(key, pod);
         Ok(host)
+    }
+
+    /// A connection to what a pod's commands listen at. All share one network: what others listen at does not count.
+    async fn connect(&self, key: &str, port: u16) -> Result<TcpStream, Missing> {
+        let refused = Missing::Listener(port);
+        let root = {
+            let up = self.up.lock().await;
+            let pod = up.pods.get(key).filter(|pod| pod.host.is_up());
+            pod.ok_or_else(|| refused.clone())?.root.clone()
+        };
+        let lab = self.lab.upgrade().ok_or_else(|| refused.clone())?;
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let place = lab.sandbox.pid();
+        let found = tokio::task::spawn_blocking(move || listeners::roots(place, at)).await;
+        if !found
+            .unwrap_or_default()
+            .iter()
+            .any(|part| root.ends_with(part))
+        {
+            return Err(refused);
+        }
+        let connected = lab.sandbox.connect(None, at, CONNECT_WAIT).await;
+        connected.map_err(|_| refused)
     }
 
     async fn run(&self, order: Order) -> Result<Process, Missing> {
@@ -142,5 +188,15 @@ impl Programs for Pods {
     fn start(&self, order: Order) -> Later<Result<Process, Missing>> {
         let shared = self.0.clone();
         Box::pin(async move { shared.run(order).await })
+    }
+
+    fn connect(
+        &self,
+        namespace: String,
+        pod: String,
+        port: u16,
+    ) -> Later<Result<TcpStream, Missing>> {
+        let shared = self.0.clone();
+        Box::pin(async move { shared.connect(&key(&namespace, &pod), port).await })
     }
 }

@@ -10,6 +10,7 @@
 
 mod admit;
 mod apply;
+mod attach;
 mod controllers;
 mod crd;
 mod discovery;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+
 use crate::command::{Later, Process};
 
 /// A command that is to run as a container's.
@@ -31,12 +33,26 @@ pub enum Missing {
     /// The machine forbids what is needed.
     #[error("the lab runs no commands here: {0}")]
     Isolation(String),
+    /// Nothing of the pod listens at that port.
+    #[error("connection refused: nothing in the pod listens at {0}")]
+    Listener(u16),
 }
 
 /// Runs commands where they can do no harm.
 pub trait Programs: Send + Sync {
     /// Starts a command, or says why not.
     fn start(&self, order: Order) -> Later<Result<Process, Missing>>;
+
+    /// Connects to a port at which a command of a pod listens, or says why not. Where nothing runs nothing listens.
+    fn connect(
+        &self,
+        namespace: String,
+        pod: String,
+        port: u16,
+    ) -> Later<Result<TcpStream, Missing>> {
+        drop((namespace, pod));
+        Box::pin(async move { Err(Missing::Listener(port)) })
+    }
 }
 
 /// A hook that runs nothing.

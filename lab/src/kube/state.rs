@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::admit::Write;
+use super::attach::Attached;
 use super::controllers::{Marks, Pool};
 use super::faults::Faults;
 use super::object::{self, Object};
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) ca_pem: String,
     /// Output of containers by pod uid and container, with the time of each line.
     pub(crate) logs: BTreeMap<(String, String), Vec<String>>,
+    /// Containers whose command runs, for whoever attaches.
+    pub(crate) attached: Attached,
     /// Commands that wait to be run.
     pub(crate) orders: Vec<Order>,
     pub(crate) marks: Marks,
@@ -74,6 +77,7 @@ impl Cluster {
             settings: settings.clone(),
             ca_pem: ca_pem.to_owned(),
             logs: BTreeMap::new(),
+            attached: Attached::default(),
             orders: Vec::new(),
             marks: Marks::default(),
             tokens: BTreeMap::new(),

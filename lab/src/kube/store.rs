@@ -14,7 +14,7 @@ use super::object::{self, Object};
 /// Where a namespaced object stands in its table.
 pub(crate) type Key = (String, String);
 
-/// The first resource version; what is smaller never was.
+/// The first resource version. What is smaller is forgotten, as on a cluster that has run for a while.
 const FIRST_VERSION: u64 = 100;
 
 /// What happened to an object.
@@ -92,7 +92,7 @@ impl Store {
             name: name.into(),
             objects: BTreeMap::new(),
             history: VecDeque::new(),
-            compacted: 0,
+            compacted: FIRST_VERSION,
             wake: watch::channel(version).0,
         })
     }
@@ -260,7 +260,7 @@ impl Store {
     /// What happened after a version; none when that is forgotten.
     pub(crate) fn since(&self, table: &str, version: u64) -> Option<Vec<Event>> {
         let Some(table) = self.tables.get(table) else {
-            return Some(Vec::new());
+            return (version >= FIRST_VERSION).then(Vec::new);
         };
         if version < table.compacted {
             return None;

@@ -27,7 +27,7 @@ impl Kubectl {
         Some(Self { dir })
     }
 
-    async fn run(&self, args: &str, input: &str) -> (i32, String, String) {
+    pub(crate) async fn run(&self, args: &str, input: &str) -> (i32, String, String) {
         self.run_words(&args.split(' ').collect::<Vec<_>>(), input)
             .await
     }

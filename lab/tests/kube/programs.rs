@@ -248,3 +248,52 @@ async fn kubectl_exec_carries_streams_and_exit_codes() {
     assert_ne!(code, 0);
     assert!(error.contains("the lab has no `sgdisk`"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_attaches_to_a_command_with_its_input() {
+    let lab = lab().await;
+    let Some(kubectl) = Kubectl::new(&lab) else {
+        return;
+    };
+    let words = [
+        "run",
+        "one",
+        "-i",
+        "--rm",
+        "--restart=Never",
+        "--image=x",
+        "--command",
+        "--",
+        "sh",
+        "-c",
+        "cat; echo end >&2",
+    ];
+    let (code, out, error) = kubectl.run_words(&words, "a line\nno end").await;
+    assert_eq!(code, 0, "{error}");
+    assert!(out.starts_with("a line\nno end"), "{out}");
+    assert!(error.contains("end\n"), "{error}");
+    lab.until_gone("/api/v1/namespaces/default/pods/one").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_may_speak_for_others() {
+    let lab = lab().await;
+    let Some(kubectl) = Kubectl::new(&lab) else {
+        return;
+    };
+    let (code, _, error) = kubectl
+        .run("get pods --as=bob --as-group=system:masters", "")
+        .await;
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = kubectl.run("get pods --as=bob", "").await;
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("User \"bob\" cannot list resource \"pods\" in API group \"\""),
+        "{error}"
+    );
+    let account = "system:serviceaccount:default:default";
+    let (code, out, _) = kubectl
+        .run(&format!("auth can-i list pods --as={account}"), "")
+        .await;
+    assert_eq!((code, out.as_str()), (1, "no\n"));
+}

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::watch;
 
 use super::pod_status;
 use crate::command::End;
+use crate::kube::attach::Stream;
 use crate::kube::object::{self, Object};
 use crate::kube::programs::{Missing, Order};
 use crate::kube::state::{Cluster, State};
 
 /// Lines of a container's log that are kept.
 const LOG_LINES_MAX: usize = 10_000;
+/// One read of a container's output.
+const CHUNK: usize = 16 * 1024;
 /// Bytes of a line that are kept.
 const LOG_LINE_MAX: usize = 16 * 1024;
 
@@ -143,13 +147,29 @@ pub(super) fn run_program(
             Ok(process) => process,
             Err(missing) => return lacks(&mut cluster.lock(), &order, &missing),
         };
-        begins(&mut cluster.lock(), &order);
+        let key = (order.uid.clone(), order.container.clone());
+        let said = {
+            let mut state = cluster.lock();
+            let (stays, once) = input(&state, &order);
+            let said = state
+                .attached
+                .begin(key.clone(), stays.then_some(process.stdin), once);
+            begins(&mut state, &order);
+            said
+        };
         let control = process.control.clone();
-        drop(process.stdin);
+        let keep = |stream, which| {
+            let (cluster, order, said) = (cluster.clone(), order.clone(), said.clone());
+            tokio::spawn(keep_log(cluster, order, stream, move |bytes| {
+                // Nobody may be attached.
+                let _ = said.send((which, bytes));
+            }))
+        };
         let (out, error) = (
-            tokio::spawn(keep_log(cluster.clone(), order.clone(), process.stdout)),
-            tokio::spawn(keep_log(cluster.clone(), order.clone(), process.stderr)),
+            keep(process.stdout, Stream::Out),
+            keep(process.stderr, Stream::Error),
         );
+        drop(said);
         let end = tokio::select! {
             _ = stopped.changed() => { control.end(); return }
             end = process.ended => end,
@@ -161,26 +181,66 @@ pub(super) fn run_program(
             End::Code(code) => i64::from(code),
             End::Signal(_) => 137,
         };
-        ends(&mut cluster.lock(), &order, code);
+        let mut state = cluster.lock();
+        state.attached.end(&key);
+        ends(&mut state, &order, code);
     });
 }
 
-async fn keep_log(cluster: Arc<Cluster>, order: Order, stream: Box<dyn AsyncRead + Send + Unpin>) {
-    let mut lines = BufReader::new(stream).lines();
-    while let Ok(Some(mut line)) = lines.next_line().await {
-        let mut end = line.len().min(LOG_LINE_MAX);
-        while !line.is_char_boundary(end) {
-            end -= 1;
+/// Whether the container has an input that stays open, and whether only for the first who attaches.
+fn input(state: &State, order: &Order) -> (bool, bool) {
+    let pod = of(state, order);
+    let containers = pod
+        .iter()
+        .flat_map(|pod| object::items(&pod.value, &["spec", "containers"]));
+    let own = containers
+        .into_iter()
+        .find(|one| one["name"] == order.container.as_str());
+    let flag = |key: &str| own.is_some_and(|own| own[key] == true);
+    (flag("stdin"), flag("stdinOnce"))
+}
+
+/// Writes down the lines of a stream, and tells its pieces as they come.
+async fn keep_log(
+    cluster: Arc<Cluster>,
+    order: Order,
+    mut stream: Box<dyn AsyncRead + Send + Unpin>,
+    tell: impl Fn(Bytes),
+) {
+    let mut buffer = vec![0; CHUNK];
+    let mut line = Vec::new();
+    loop {
+        let count = match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => count,
+        };
+        tell(Bytes::copy_from_slice(&buffer[..count]));
+        for part in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
+            let (text, ends) = match part.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (part, false),
+            };
+            let free = LOG_LINE_MAX.saturating_sub(line.len());
+            line.extend_from_slice(&text[..text.len().min(free)]);
+            if ends {
+                keep_line(&cluster, &order, &std::mem::take(&mut line));
+            }
         }
-        line.truncate(end);
-        let mut state = cluster.lock();
-        let log = state
-            .logs
-            .entry((order.uid.clone(), order.container.clone()))
-            .or_default();
-        if log.len() < LOG_LINES_MAX {
-            log.push(format!("{} {line}", object::now_micro()));
-        }
+    }
+    if !line.is_empty() {
+        keep_line(&cluster, &order, &line);
+    }
+}
+
+fn keep_line(cluster: &Cluster, order: &Order, line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    let mut state = cluster.lock();
+    let log = state
+        .logs
+        .entry((order.uid.clone(), order.container.clone()))
+        .or_default();
+    if log.len() < LOG_LINES_MAX {
+        log.push(format!("{} {line}", object::now_micro()));
     }
 }
 
@@ -195,7 +255,7 @@ fn lacks(state: &mut State, order: &Order, missing: &Missing) {
         return;
     }
     let reason = match missing {
-        Missing::Program(_) => "LabHasNoProgram",
+        Missing::Program(_) | Missing::Listener(_) => "LabHasNoProgram",
         Missing::Isolation(_) => "LabHasNoIsolation",
     };
     let status = pod_status::waiting(&live.value, reason, &missing.to_string());

@@ -1,10 +1,7 @@
-//! Who asks, and whether they may: bearer tokens with static rights, service accounts with their roles; the API's words for
-//! a refusal.
+//! Whether a caller may: static rights, roles and their bindings; the API's words for a refusal.
 
-use http::request::Parts;
 use serde_json::Value;
 
-use super::Shared;
 use super::request::Place;
 use crate::kube::object;
 use crate::kube::resource::qualified;
@@ -12,13 +9,22 @@ use crate::kube::settings::TokenRule;
 use crate::kube::state::State;
 use crate::kube::status::{Refusal, Result};
 
+const AUTHENTICATED: &str = "system:authenticated";
+/// Whose members may do everything.
+const MASTERS: &str = "system:masters";
+
 /// The caller.
 #[derive(Clone, Debug)]
 pub(crate) enum User {
     Admin,
     Known(TokenRule),
-    /// A service account, by a token that this server gave it: namespace and name.
+    /// A service account, by a token that this server gave it or impersonated: namespace and name.
     Account(String, String),
+    /// Somebody with a name and groups, by certificate or impersonated.
+    Named {
+        name: String,
+        groups: Vec<String>,
+    },
     Anonymous,
 }
 
@@ -28,21 +34,25 @@ impl User {
             User::Admin => "admin".into(),
             User::Known(rule) => rule.user.clone(),
             User::Account(namespace, name) => format!("system:serviceaccount:{namespace}:{name}"),
+            User::Named { name, .. } => name.clone(),
             User::Anonymous => "system:anonymous".into(),
         }
     }
 
     pub(crate) fn groups(&self) -> Vec<String> {
         let list: &[&str] = match self {
-            User::Admin => &["system:masters", "system:authenticated"],
-            User::Known(_) => &["system:authenticated"],
+            User::Admin => &[MASTERS, AUTHENTICATED],
+            User::Known(_) => &[AUTHENTICATED],
             User::Account(namespace, _) => {
                 let own = format!("system:serviceaccounts:{namespace}");
-                return vec![
-                    "system:serviceaccounts".into(),
-                    own,
-                    "system:authenticated".into(),
-                ];
+                return vec!["system:serviceaccounts".into(), own, AUTHENTICATED.into()];
+            }
+            User::Named { groups, .. } => {
+                let mut all = groups.clone();
+                if !all.iter().any(|own| own == AUTHENTICATED) {
+                    all.push(AUTHENTICATED.into());
+                }
+                return all;
             }
             User::Anonymous => &["system:unauthenticated"],
         };
@@ -60,6 +70,7 @@ impl User {
     ) -> bool {
         match self {
             User::Admin => true,
+            User::Named { groups, .. } if groups.iter().any(|own| own == MASTERS) => true,
             User::Anonymous => false,
             User::Known(rule) => {
                 let matches = |rules: &[crate::kube::settings::Rule]| {
@@ -69,7 +80,7 @@ impl User {
                 };
                 matches(&rule.allow) && !matches(&rule.deny)
             }
-            User::Account(..) => self
+            User::Account(..) | User::Named { .. } => self
                 .rules(state, namespace)
                 .iter()
                 .any(|rule| allows(rule, verb, resource, name)),
@@ -119,7 +130,7 @@ impl User {
 
     /// The first rule of a new role that gives what this user does not have.
     pub(crate) fn lacks(&self, state: &State, namespace: &str, rules: &[Value]) -> bool {
-        if !matches!(self, User::Account(..)) {
+        if !matches!(self, User::Account(..) | User::Named { .. }) {
             return false;
         }
         let list = |rule: &Value, key: &str| -> Vec<String> {
@@ -164,45 +175,6 @@ fn allows(rule: &Value, verb: &str, resource: &str, name: &str) -> bool {
         && has("apiGroups", group)
         && has("resources", &wanted)
         && (names.is_empty() || names.iter().any(|one| *one == name))
-}
-
-pub(crate) fn authenticate(shared: &Shared, parts: &Parts) -> Result<User> {
-    let Some(header) = parts.headers.get(http::header::AUTHORIZATION) else {
-        return Ok(User::Anonymous);
-    };
-    let token = header.to_str().ok().and_then(|text| {
-        let (scheme, token) = text.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let unauthorized = || Refusal::new(401, "Unauthorized", "Unauthorized");
-    match token {
-        Some(token) if token == &*shared.token => Ok(User::Admin),
-        Some(token) => shared
-            .cluster
-            .settings
-            .tokens
-            .iter()
-            .find(|one| one.token == token && !one.expired && !token.is_empty())
-            .map(|one| User::Known(one.clone()))
-            .or_else(|| account(shared, token))
-            .ok_or_else(unauthorized),
-        None => Err(unauthorized()),
-    }
-}
-
-/// The service account of a token, while both are valid.
-fn account(shared: &Shared, token: &str) -> Option<User> {
-    let state = shared.cluster.lock();
-    let (uid, end) = state.tokens.get(token)?;
-    let account = state
-        .store
-        .by_uid(uid)
-        .filter(|_| *end > jiff::Timestamp::now())?;
-    let (namespace, name) = (
-        object::namespace(&account.value),
-        object::name(&account.value),
-    );
-    Some(User::Account(namespace.to_owned(), name.to_owned()))
 }
 
 pub(crate) fn authorize(state: &State, user: &User, verb: &str, place: &Place) -> Result<()> {

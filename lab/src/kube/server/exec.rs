@@ -1,33 +1,27 @@
 //! Commands in containers over a WebSocket: `v4.channel.k8s.io` and `v5.channel.k8s.io`. SPDY is refused by name.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 use super::handle::Call;
 use super::request::Place;
-use super::respond::{self, Answer, Payload};
-use crate::command::{End, Process};
+use super::respond::Answer;
+use super::socket::{self, Socket};
+use crate::command::{End, Later, Process};
 use crate::kube::controllers::environment;
-use crate::kube::object;
+use crate::kube::object::{self, Object};
 use crate::kube::programs::{Missing, Order};
+use crate::kube::state::State;
 use crate::kube::status::{Refusal, Result};
 
-/// From RFC 6455.
-const MAGIC: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -38,47 +32,34 @@ const CLOSE: u8 = 255;
 const CHUNK: usize = 16 * 1024;
 /// Chunks that wait for a slow client.
 const CHUNKS_MAX: usize = 64;
-/// How long the connection may take to become a WebSocket.
-const UPGRADE_WAIT: Duration = Duration::from_secs(10);
 /// How long a command may run.
 const COMMAND_WAIT: Duration = Duration::from_secs(4 * 3600);
 
 pub(super) fn start(mut call: Call, place: &Place) -> Result<Answer> {
     let order = order(&call, place)?;
-    let header = |name: &str| {
-        call.parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned()
+    let programs = call.shared.cluster.programs.clone();
+    begin(
+        &mut call,
+        Box::pin(async move { programs.0.start(order).await }),
+    )
+}
+
+/// As `exec`, of the command that the container runs already: from now on what it prints, and its input when it has one.
+pub(super) fn attach(mut call: Call, place: &Place) -> Result<Answer> {
+    let key = {
+        let state = call.shared.cluster.lock();
+        let (pod, container) = target(&call, &state, place)?;
+        let name = container["name"].as_str().unwrap_or_default();
+        (object::uid(&pod.value).to_owned(), name.to_owned())
     };
-    if !header("upgrade").eq_ignore_ascii_case("websocket") {
-        if header("upgrade").to_ascii_lowercase().starts_with("spdy") {
-            return Err(Refusal::new(
-                501,
-                "NotImplemented",
-                "the lab does not speak SPDY; hint: kubectl 1.31 and later use a WebSocket",
-            ));
-        }
-        return Err(Refusal::bad_request("Upgrade request required"));
-    }
-    let asked = header("sec-websocket-protocol");
-    let known = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
-    let Some(protocol) = known
-        .iter()
-        .find(|one| asked.split(',').any(|own| own.trim() == **one))
-    else {
-        return Err(Refusal::new(
-            403,
-            "Forbidden",
-            format!("the lab speaks {}, not `{asked}`", known.join(" and ")),
-        ));
-    };
-    let key = header("sec-websocket-key");
-    let Some(upgrade) = call.parts.extensions.remove::<OnUpgrade>() else {
-        return Err(Refusal::bad_request("Upgrade request required"));
-    };
+    let process = call.shared.cluster.lock().attached.process(&key);
+    let process = process.ok_or_else(|| Missing::Program("what this container should run".into()));
+    begin(&mut call, Box::pin(async move { process }))
+}
+
+/// Makes a web socket of the connection and passes the streams of a process through it.
+fn begin(call: &mut Call, started: Later<std::result::Result<Process, Missing>>) -> Result<Answer> {
+    let (upgrade, answer) = socket::upgrade(call, &PROTOCOLS)?;
     let wants = |name: &str| call.params.flag(name);
     let streams = (wants("stdin"), wants("stdout"), wants("stderr"));
     let shared = call.shared.clone();
@@ -87,110 +68,98 @@ pub(super) fn start(mut call: Call, place: &Place) -> Result<Answer> {
         let _alive = shared.alive.clone();
         tokio::select! {
             _ = stopped.changed() => {}
-            _ = tokio::time::timeout(COMMAND_WAIT, serve(shared.cluster.programs.clone(), order, upgrade, streams)) => {}
+            _ = tokio::time::timeout(COMMAND_WAIT, serve(started, upgrade, streams)) => {}
         }
     });
-    let accept =
-        base64::engine::general_purpose::STANDARD.encode(Sha1::digest(format!("{key}{MAGIC}")));
-    let mut answer = respond::bytes(101, "text/plain", bytes::Bytes::new());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *answer.body_mut() = Payload::Whole(None);
-    let headers = answer.headers_mut();
-    headers.clear();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    for (name, value) in [
-        ("sec-websocket-accept", accept.as_str()),
-        ("sec-websocket-protocol", *protocol),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
     Ok(answer)
 }
 
 /// What is to run, and where.
 fn order(call: &Call, place: &Place) -> Result<Order> {
     let state = call.shared.cluster.lock();
-    let Some(pod) = state.get("pods", &place.namespace, &place.name) else {
-        return Err(Refusal::not_found("pods", &place.name));
-    };
     let command = call.params.all("command").to_vec();
+    let (pod, own) = target(call, &state, place)?;
     if command.is_empty() {
         return Err(Refusal::bad_request(
             "you must specify at least one command for the container",
         ));
     }
-    let containers = object::items(&pod.value, &["spec", "containers"]);
-    let asked = call.params.get("container");
-    let own = match (asked, containers) {
-        ("", [one]) => Some(one),
-        ("", all) => {
-            let names: Vec<&str> = all.iter().filter_map(|one| one["name"].as_str()).collect();
-            let text = format!(
-                "a container name must be specified for pod {}, choose one of: [{}]",
-                place.name,
-                names.join(" ")
-            );
-            return Err(Refusal::bad_request(text));
-        }
-        (asked, all) => all.iter().find(|one| one["name"] == asked),
+    Ok(Order {
+        namespace: place.namespace.clone(),
+        pod: place.name.clone(),
+        env: environment(&state, &pod.value, own),
+        container: own["name"].as_str().unwrap_or_default().to_owned(),
+        node: object::text(&pod.value, &["spec", "nodeName"]).to_owned(),
+        command,
+        uid: object::uid(&pod.value).to_owned(),
+    })
+}
+
+/// The pod and its container that is meant, which runs.
+fn target<'a>(
+    call: &Call,
+    state: &'a State,
+    place: &Place,
+) -> Result<(&'a Arc<Object>, &'a Value)> {
+    let Some(pod) = state.store.get("pods", &place.namespace, &place.name) else {
+        return Err(Refusal::not_found("pods", &place.name));
     };
-    let Some(own) = own else {
-        return Err(Refusal::bad_request(format!(
-            "container {asked} is not valid for pod {}",
-            place.name
-        )));
-    };
+    let own = container(&pod.value, call.params.get("container"))?;
     let phase = object::text(&pod.value, &["status", "phase"]);
     if matches!(phase, "Succeeded" | "Failed") {
         let text =
             format!("cannot exec into a container in a completed pod; current phase is {phase}");
         return Err(Refusal::new(500, "InternalError", text));
     }
-    let node = object::text(&pod.value, &["spec", "nodeName"]).to_owned();
-    if node.is_empty() {
+    if object::text(&pod.value, &["spec", "nodeName"]).is_empty() {
         return Err(Refusal::bad_request(format!(
             "pod {} does not have a host assigned",
             place.name
         )));
     }
-    let name = own["name"].as_str().unwrap_or_default().to_owned();
+    let name = own["name"].as_str().unwrap_or_default();
     let statuses = object::items(&pod.value, &["status", "containerStatuses"]);
     if !statuses
         .iter()
-        .any(|one| one["name"] == name.as_str() && one["state"]["running"].is_object())
+        .any(|one| one["name"] == name && one["state"]["running"].is_object())
     {
         let text = format!("unable to upgrade connection: container not found (\"{name}\")");
         return Err(Refusal::new(500, "InternalError", text));
     }
-    Ok(Order {
-        namespace: place.namespace.clone(),
-        pod: place.name.clone(),
-        env: environment(&state, &pod.value, own),
-        container: name,
-        node,
-        command,
-        uid: object::uid(&pod.value).to_owned(),
-    })
+    Ok((pod, own))
+}
+
+/// The container of a pod that is asked for, or its only one.
+pub(super) fn container<'a>(pod: &'a Value, asked: &str) -> Result<&'a Value> {
+    let all = object::items(pod, &["spec", "containers"]);
+    let name = object::name(pod);
+    match (asked, all) {
+        ("", [one]) => Ok(one),
+        ("", all) => {
+            let names: Vec<&str> = all.iter().filter_map(|one| one["name"].as_str()).collect();
+            Err(Refusal::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                names.join(" ")
+            )))
+        }
+        (asked, all) => all.iter().find(|one| one["name"] == asked).ok_or_else(|| {
+            Refusal::bad_request(format!("container {asked} is not valid for pod {name}"))
+        }),
+    }
 }
 
 async fn serve(
-    programs: crate::kube::programs::Hook,
-    order: Order,
+    started: Later<std::result::Result<Process, Missing>>,
     upgrade: OnUpgrade,
     (stdin, stdout, stderr): (bool, bool, bool),
 ) {
-    let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_WAIT, upgrade).await else {
+    let Some(mut socket) = socket::open(upgrade).await else {
         return;
     };
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
     // The client learns that the other end is there.
     let first = if stdout { STDOUT } else { ERROR };
     let _ = socket.send(Message::Binary(vec![first].into())).await;
-    let status = match programs.0.start(order).await {
+    let status = match started.await {
         Err(missing) => refused(&missing),
         Ok(process) => match stream(&mut socket, process, stdin, stdout, stderr).await {
             Some(end) => ended(&end),
@@ -201,14 +170,7 @@ async fn serve(
     let mut last = vec![ERROR];
     last.extend(status.to_string().into_bytes());
     let _ = socket.send(Message::Binary(last.into())).await;
-    let normal = CloseFrame {
-        code: CloseCode::Normal,
-        reason: "".into(),
-    };
-    let _ = socket.close(Some(normal)).await;
-    // The client closes too; until then its frames are read.
-    let rest = async { while let Some(Ok(_)) = socket.next().await {} };
-    let _ = tokio::time::timeout(UPGRADE_WAIT, rest).await;
+    socket::close(socket).await;
 }
 
 fn refused(missing: &Missing) -> Value {
@@ -250,8 +212,6 @@ async fn pump(
         }
     }
 }
-
-type Socket = WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>;
 
 /// A frame of the client: more input, or its end.
 async fn take(frame: &[u8], input: &mut Option<Box<dyn AsyncWrite + Send + Unpin>>) {

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::access::{self, User};
 use super::request::{self, Params, Place};
 use super::respond::{self, Answer, Cut};
-use super::{Shared, read, sub, watch, write};
+use super::{Shared, identify, read, sub, watch, write};
 use crate::kube::faults::Fault;
 use crate::kube::status::{Refusal, Result};
 use crate::kube::{discovery, openapi};
@@ -77,7 +77,7 @@ pub(crate) async fn answer(
         _ => {}
     }
     let cuts = matches!(fault, Some(Fault::Reset { .. }));
-    let outcome = match access::authenticate(&shared, &parts) {
+    let outcome = match identify::authenticate(&shared, &parts) {
         Ok(user) => {
             route(
                 Call {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::exec;
 use super::handle::Call;
 use super::request::{Params, Place};
 use super::respond::{self, Answer};
@@ -21,35 +22,15 @@ const PIECES_MAX: usize = 64;
 
 pub(super) fn answer(call: &Call, place: &Place) -> Result<Answer> {
     let pod = live(call, place)?;
-    let names: Vec<&str> = object::items(&pod.value, &["spec", "containers"])
-        .iter()
-        .filter_map(|one| one["name"].as_str())
-        .collect();
-    let asked = call.params.get("container");
-    let container = match (asked, names.as_slice()) {
-        ("", [one]) => one,
-        ("", _) => {
-            let text = format!(
-                "a container name must be specified for pod {}, choose one of: [{}]",
-                place.name,
-                names.join(" ")
-            );
-            return Err(Refusal::bad_request(text));
-        }
-        (asked, names) if names.contains(&asked) => asked,
-        (asked, _) => {
-            return Err(Refusal::bad_request(format!(
-                "container {asked} is not valid for pod {}",
-                place.name
-            )));
-        }
-    };
+    let container = exec::container(&pod.value, call.params.get("container"))?["name"]
+        .as_str()
+        .unwrap_or_default();
     if object::text(&pod.value, &["spec", "nodeName"]).is_empty() {
         return Ok(respond::bytes(204, PLAIN, Bytes::new()));
     }
     let state = object::items(&pod.value, &["status", "containerStatuses"])
         .iter()
-        .find(|one| one["name"] == *container);
+        .find(|one| one["name"] == container);
     if let Some(waiting) = state.and_then(|one| one["state"]["waiting"]["reason"].as_str()) {
         let text = match waiting {
             "ImagePullBackOff" | "ErrImagePull" => "trying and failing to pull image".to_owned(),
@@ -64,7 +45,7 @@ pub(super) fn answer(call: &Call, place: &Place) -> Result<Answer> {
             return Err(Refusal::bad_request(message));
         }
     }
-    let key = (object::uid(&pod.value).to_owned(), (*container).to_owned());
+    let key = (object::uid(&pod.value).to_owned(), container.to_owned());
     let (first, seen) = {
         let state = call.shared.cluster.lock();
         let lines = state.logs.get(&key).map(Vec::as_slice).unwrap_or_default();

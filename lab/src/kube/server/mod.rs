@@ -2,11 +2,14 @@
 
 mod access;
 mod exec;
+mod forward;
 mod handle;
+mod identify;
 mod log;
 mod read;
 mod request;
 mod respond;
+mod socket;
 mod sub;
 mod watch;
 mod write;
@@ -27,13 +30,15 @@ use super::programs::{Hook, NoPrograms, Programs};
 use super::settings::{Error, Settings};
 use super::state::Cluster;
 use crate::command::Serve;
-use crate::identity::{Authority, Identity};
+use crate::identity::{Authority, ClientIdentity, Identity};
 use crate::listen;
 
 const AUTHORITY: Authority = Authority {
     common_name: "kubernetes",
     organization: None,
 };
+/// The user with all rights.
+const ADMIN: &str = "admin";
 /// How long a client may take for TLS and its headers.
 const HEADER_WAIT: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for what was started.
@@ -46,10 +51,19 @@ pub struct Server {
     pub addr: SocketAddr,
     ca_pem: String,
     token: String,
+    client: ClientIdentity,
     cluster: Arc<Cluster>,
     stop: flag::Sender<bool>,
     /// Closed when everything that was started has ended.
     alive: mpsc::Receiver<()>,
+}
+
+/// Who may do everything, by certificate.
+pub(crate) struct Admin {
+    pub(crate) name: String,
+    pub(crate) groups: Vec<String>,
+    /// The certificate.
+    pub(crate) der: Vec<u8>,
 }
 
 /// What every connection has.
@@ -57,6 +71,9 @@ pub struct Server {
 pub(crate) struct Shared {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) token: Arc<str>,
+    pub(crate) admin: Arc<Admin>,
+    /// The certificate that the client of this connection has shown.
+    pub(crate) certificate: Option<Arc<[u8]>>,
     pub(crate) address: Arc<str>,
     pub(crate) stopped: flag::Receiver<bool>,
     pub(crate) alive: mpsc::Sender<()>,
@@ -93,13 +110,21 @@ impl Server {
         let identity = Identity::signed_by(AUTHORITY, &names)?;
         let cluster = Cluster::new(settings, identity.ca_pem(), Hook(programs))?;
         let addr = listener.local_addr()?;
-        let acceptor = TlsAcceptor::from(identity.config()?);
+        let acceptor = TlsAcceptor::from(identity.config_asking()?);
+        let groups = vec!["system:masters".to_owned()];
+        let client = identity.client(ADMIN, &groups)?;
         let token = object::new_uid().replace('-', "");
         let (stop, stopped) = flag::channel(false);
         let (alive, ended) = mpsc::channel(1);
         let shared = Shared {
             cluster: cluster.clone(),
             token: token.as_str().into(),
+            admin: Arc::new(Admin {
+                name: ADMIN.into(),
+                groups,
+                der: client.der.to_vec(),
+            }),
+            certificate: None,
             address: addr.to_string().into(),
             stopped: stopped.clone(),
             alive: alive.clone(),
@@ -112,6 +137,7 @@ impl Server {
             addr,
             ca_pem: identity.ca_pem().to_owned(),
             token,
+            client,
             cluster,
             stop,
             alive: ended,
@@ -133,6 +159,11 @@ impl Server {
         &self.token
     }
 
+    /// The administrator's certificate and its key, both as PEM.
+    pub fn certificate(&self) -> (&str, &str) {
+        (&self.client.certificate_pem, &self.client.key_pem)
+    }
+
     /// The state behind the API, for faults and compaction.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
@@ -140,7 +171,7 @@ impl Server {
 
     /// The administrator's kubeconfig, as YAML.
     pub fn kubeconfig(&self) -> String {
-        self.kubeconfig_of("lab", "admin", &self.token)
+        self.kubeconfig_of("lab", ADMIN, &self.token)
     }
 
     /// A kubeconfig with another name of the cluster, user and token.
@@ -172,6 +203,14 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, shared: Shared) {
     let _ = stream.set_nodelay(true);
     let Ok(Ok(tls)) = tokio::time::timeout(HEADER_WAIT, acceptor.accept(stream)).await else {
         return;
+    };
+    let shown = tls.get_ref().1.peer_certificates();
+    let certificate = shown
+        .and_then(|chain| chain.first())
+        .map(|own| own.as_ref().into());
+    let shared = Shared {
+        certificate,
+        ..shared
     };
     let service = service_fn(move |request| {
         let shared = shared.clone();

@@ -1,4 +1,4 @@
-//! Subresources: status, scale, eviction, binding, token, finalize. What else a kind has is refused by name.
+//! Subresources: status, scale, eviction, binding, token, finalize, and those that are streams. What else a kind has is refused by name.
 
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use super::read;
 use super::request::{self, Place};
 use super::respond::{self, Answer};
 use super::write;
-use super::{exec, log};
+use super::{exec, forward, log};
 use crate::kube::admit::{Deletion, Write};
 use crate::kube::object::{self, Object};
 use crate::kube::patch;
@@ -38,6 +38,8 @@ pub(crate) async fn answer(
         ("status", "get") => read::get(&call, &place),
         ("log", _) => log::answer(&call, &place),
         ("exec", _) => exec::start(call, &place),
+        ("attach", _) => exec::attach(call, &place),
+        ("portforward", _) => forward::start(call, &place),
         _ => {
             let body = request::body(incoming).await?;
             match place.sub.as_str() {
@@ -124,7 +126,12 @@ fn scale_of(place: &Place, value: &Value) -> Value {
 }
 
 fn scale(call: &Call, place: &Place, verb: &str, body: &bytes::Bytes) -> Result<Answer> {
-    let own = live(call, place)?;
+    // From the look at the object to its change nobody else may change it: a patch has no version that it could miss.
+    let mut state = call.shared.cluster.lock();
+    let table = place.resource.qualified();
+    let own = state
+        .get(&table, &place.namespace, &place.name)
+        .ok_or_else(|| Refusal::not_found(&table, &place.name))?;
     let mut scale = scale_of(place, &own.value);
     match verb {
         "get" => return Ok(respond::json(200, &scale)),
@@ -151,7 +158,7 @@ fn scale(call: &Call, place: &Place, verb: &str, body: &bytes::Bytes) -> Result<
     }
     let mut value = own.value.clone();
     let sent = object::text(&scale, &["metadata", "resourceVersion"]);
-    if verb == "update" && !sent.is_empty() {
+    if !sent.is_empty() {
         object::meta_mut(&mut value).insert("resourceVersion".into(), sent.into());
     }
     let path = paths(place).0;
@@ -163,7 +170,7 @@ fn scale(call: &Call, place: &Place, verb: &str, body: &bytes::Bytes) -> Result<
     }
     at[last] = wished.into();
     let mut how = write::how(call, place, "UpdateOptions")?;
-    let made = call.shared.cluster.lock().update(
+    let made = state.update(
         &place.resource,
         &place.namespace,
         &place.name,
