@@ -119,6 +119,14 @@ impl Context {
         Kubectl::new(program, &self.server.kubeconfig, self.namespace().await?)
     }
 
+    /// Commands of containers run, or are played as KWOK does; skips where they do neither.
+    pub(crate) fn programs(&self) -> Result<()> {
+        match &self.server.without_programs {
+            Some(why) => skip(format!("no command of a container runs here: {why}")),
+            None => Ok(()),
+        }
+    }
+
     /// Where repositories lie that the cluster can read; skips where Flux or a git server is not there.
     pub(crate) async fn git(&self) -> Result<Git> {
         let served = self

@@ -1,13 +1,16 @@
 //! One suite of cases for any Kubernetes API server.
 //!
 //! The cases speak HTTP, watch streams and web sockets as they are, and the real `kubectl`; no client of ours stands between a case and the
-//! server. The real control plane (`tests/control-plane`) defines what is right; the lab's API is held to the same code.
+//! server. The real control plane (`tests/control-plane`) defines what is right; the lab's API is held to the same code: it is what the cases
+//! run on where no server is given.
 //!
 //! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--keep] [--list]`
 //!
 //! * `WORD`: only cases whose name contains one of the words.
 //! * `--kubeconfig FILE`: the server (or `RUNBOOK_TEST_KUBECONFIG`). A file `env` beside it may say more, as `tests/control-plane/up` writes it.
-//! * `--kubectl FILE`: the kubectl to use (or `RUNBOOK_TEST_KUBECTL`); without one its cases are skipped.
+//!   Without one a lab is started in this process.
+//! * `--kubectl FILE`: the kubectl to use (or `RUNBOOK_TEST_KUBECTL`). Without it the one that `env` names; on the lab the one on `PATH`, then the
+//!   one that was built for the real control plane. Where there is none its cases are skipped.
 //! * `--skips N`: more than N skipped cases are a failure. Any number is not one when it is not given.
 //! * `--keep`: namespaces are left behind, for a server that is thrown away afterwards: to empty them costs more than all cases.
 //!
@@ -21,7 +24,9 @@
 mod case;
 mod client;
 mod context;
+mod echo;
 mod kubectl;
+mod lab;
 mod manifest;
 mod options;
 mod report;
@@ -36,15 +41,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyhow::Result;
 use futures_util::StreamExt as _;
 
 use crate::case::Case;
+use crate::lab::Lab;
 use crate::options::Options;
 use crate::report::{Outcome, Report};
 use crate::server::Server;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // As a part of the lab's isolated place this process is something else altogether.
+    runbook_lab::isolate::main_if_asked();
+    runbook_lab::hosts::program::main_if_asked();
+    echo::main_if_asked();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = match Options::read() {
         Ok(options) => options,
@@ -53,28 +63,37 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    match tokio::runtime::Runtime::new().map(|runtime| runtime.block_on(begin(&options))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs the chosen cases on the server that is given, or on a lab that lives as long as they run.
+async fn begin(options: &Options) -> Result<ExitCode> {
     let chosen: Vec<&'static Case> = cases::all()
         .filter(|case| options.chooses(&case.name()))
         .collect();
     if options.list {
         chosen.iter().for_each(|case| println!("{}", case.name()));
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
-    let Some(kubeconfig) = &options.kubeconfig else {
-        println!(
-            "kubernetes conformance: SKIPPED, all {} cases: no server was given \
-             (`tests/kubernetes/run` starts one, or `--kubeconfig FILE`)",
-            chosen.len()
-        );
-        return ExitCode::SUCCESS;
-    };
-    match Server::open(kubeconfig, options.kubectl.as_deref(), options.keep).await {
-        Ok(server) => run(Arc::new(server), chosen, &options).await,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
+    if let Some(kubeconfig) = &options.kubeconfig {
+        let server = Server::open(kubeconfig, options.kubectl.as_deref(), options.keep).await?;
+        return Ok(run(Arc::new(server), chosen, options).await);
     }
+    let lab = Lab::start(options.kubectl.as_deref()).await?;
+    let server = lab.open(options.keep).await?;
+    let code = run(Arc::new(server), chosen, options).await;
+    lab.end().await;
+    Ok(code)
 }
 
 async fn run(server: Arc<Server>, chosen: Vec<&'static Case>, options: &Options) -> ExitCode {

@@ -21,6 +21,8 @@ pub(crate) struct Server {
     pub(crate) git: Option<Git>,
     /// Namespaces of cases are not removed.
     pub(crate) keep: bool,
+    /// Why no command of a container runs here, where none does.
+    pub(crate) without_programs: Option<String>,
     version: String,
     kubelet: String,
 }
@@ -75,6 +77,7 @@ impl Server {
             kubeconfig,
             git,
             keep,
+            without_programs: None,
             version: text_of(&version["gitVersion"]).unwrap_or_default(),
             kubelet: text_of(&nodes["items"][0]["status"]["nodeInfo"]["kubeletVersion"])
                 .unwrap_or_default(),

@@ -265,12 +265,11 @@ async fn delete_waits(t: &Context) -> Result<()> {
         .run(&["delete", "deployment", "web", "--timeout=60s"])
         .await?
         .ok()?;
+    // Since 1.35 kubectl names the namespace too.
+    let namespace = format!(" from {} namespace", t.namespace().await?);
     same!(
-        text,
-        format!(
-            "deployment.apps \"web\" deleted from {} namespace\n",
-            t.namespace().await?
-        )
+        text.replace(&namespace, ""),
+        "deployment.apps \"web\" deleted\n"
     );
     t.admin()
         .get(&format!(

@@ -41,6 +41,7 @@ async fn ended(t: &Context, path: &str, kind: &str) -> Result<Value> {
 }
 
 async fn a_job_completes(t: &Context) -> Result<()> {
+    t.programs()?;
     let path = started(t, &job("once", &["true"])).await?;
     let done = ended(t, &path, "Complete").await?;
     let status = &done["status"];
@@ -65,6 +66,7 @@ async fn a_job_completes(t: &Context) -> Result<()> {
 }
 
 async fn a_job_fails_after_its_last_try(t: &Context) -> Result<()> {
+    t.programs()?;
     let path = started(t, &job("once", &["false"])).await?;
     let failed = ended(t, &path, "Failed").await?;
     same!(failed["status"]["failed"], 1);
@@ -91,6 +93,7 @@ async fn a_job_fails_after_its_last_try(t: &Context) -> Result<()> {
 }
 
 async fn a_running_job_is_active(t: &Context) -> Result<()> {
+    t.programs()?;
     let path = started(t, &job("long", &["sleep", "3600"])).await?;
     let running = t
         .admin()
@@ -103,6 +106,7 @@ async fn a_running_job_is_active(t: &Context) -> Result<()> {
 }
 
 async fn a_suspended_job_waits(t: &Context) -> Result<()> {
+    t.programs()?;
     let mut body = job("later", &["true"]);
     body["spec"]["suspend"] = json!(true);
     let path = started(t, &body).await?;
@@ -133,6 +137,7 @@ async fn a_job_over_its_deadline_fails(t: &Context) -> Result<()> {
 }
 
 async fn an_indexed_job_numbers_its_pods(t: &Context) -> Result<()> {
+    t.programs()?;
     let mut body = job("shards", &["true"]);
     body["spec"]["completionMode"] = json!("Indexed");
     body["spec"]["completions"] = json!(3);
@@ -181,6 +186,7 @@ async fn an_indexed_job_numbers_its_pods(t: &Context) -> Result<()> {
 }
 
 async fn a_failed_index_fails_an_indexed_job_at_the_end(t: &Context) -> Result<()> {
+    t.programs()?;
     let mut body = job("shards", &["sh", "-c", "exit $JOB_COMPLETION_INDEX"]);
     body["spec"]["completionMode"] = json!("Indexed");
     body["spec"]["completions"] = json!(3);
@@ -201,6 +207,7 @@ async fn a_failed_index_fails_an_indexed_job_at_the_end(t: &Context) -> Result<(
 }
 
 async fn a_policy_fails_a_job_by_the_exit_code(t: &Context) -> Result<()> {
+    t.programs()?;
     let mut body = job("once", &["sh", "-c", "exit 42"]);
     body["spec"]["backoffLimit"] = json!(5);
     body["spec"]["podFailurePolicy"] = json!({"rules": [
@@ -221,6 +228,7 @@ async fn a_policy_fails_a_job_by_the_exit_code(t: &Context) -> Result<()> {
 }
 
 async fn a_finished_job_is_removed_after_its_time(t: &Context) -> Result<()> {
+    t.programs()?;
     let mut body = job("once", &["true"]);
     body["spec"]["ttlSecondsAfterFinished"] = json!(0);
     let path = started(t, &body).await?;
@@ -228,6 +236,7 @@ async fn a_finished_job_is_removed_after_its_time(t: &Context) -> Result<()> {
 }
 
 async fn a_job_knows_its_pods_by_labels(t: &Context) -> Result<()> {
+    t.programs()?;
     let path = started(t, &job("once", &["true"])).await?;
     let made = ended(t, &path, "Complete").await?;
     let uid = &made["metadata"]["uid"];
@@ -251,6 +260,7 @@ async fn a_job_knows_its_pods_by_labels(t: &Context) -> Result<()> {
 }
 
 async fn a_cron_job_starts_jobs(t: &Context) -> Result<()> {
+    t.programs()?;
     let crons = t.workload("batch/v1", "cronjobs").await?;
     let made = t.create(&crons, &cronjob("nightly", "* * * * *")).await?;
     same!(made["spec"]["concurrencyPolicy"], "Allow");

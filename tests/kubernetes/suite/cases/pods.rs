@@ -68,6 +68,7 @@ async fn a_pod_runs(t: &Context) -> Result<()> {
 }
 
 async fn a_pod_that_ends_well_has_succeeded(t: &Context) -> Result<()> {
+    t.programs()?;
     let body = pod_of("a", "Never", &["true"]);
     let ended = started(t, &body, "it has ended", |pod| {
         pod["status"]["phase"] == "Succeeded"
@@ -82,6 +83,7 @@ async fn a_pod_that_ends_well_has_succeeded(t: &Context) -> Result<()> {
 }
 
 async fn a_pod_that_ends_badly_has_failed(t: &Context) -> Result<()> {
+    t.programs()?;
     let body = pod_of("a", "Never", &["sh", "-c", "exit 3"]);
     let ended = started(t, &body, "it has ended", |pod| {
         pod["status"]["phase"] == "Failed"

@@ -225,6 +225,7 @@ async fn rollout_restart(t: &Context) -> Result<()> {
 }
 
 async fn logs_print(t: &Context) -> Result<()> {
+    t.programs()?;
     let kubectl = made(
         t,
         &pod_of("counter", "Always", &["sh", "-c", "seq 1 5; sleep 3600"]),
@@ -275,6 +276,7 @@ async fn logs_print(t: &Context) -> Result<()> {
 }
 
 async fn logs_of_a_job_by_its_kind(t: &Context) -> Result<()> {
+    t.programs()?;
     let kubectl = made(t, &job("once", &["true"])).await?;
     kubectl
         .run(&[
@@ -290,6 +292,7 @@ async fn logs_of_a_job_by_its_kind(t: &Context) -> Result<()> {
 }
 
 async fn exec_prints(t: &Context) -> Result<()> {
+    t.programs()?;
     let kubectl = made(t, &pod("a")).await?;
     kubectl
         .run(&["wait", "--for=condition=Ready", "pod/a", "--timeout=60s"])
@@ -312,6 +315,7 @@ async fn exec_prints(t: &Context) -> Result<()> {
 }
 
 async fn exec_takes_the_exit_code(t: &Context) -> Result<()> {
+    t.programs()?;
     if let Some(version) = t.server().kwok() {
         return skip(format!("KWOK {version} loses the exit code of exec"));
     }

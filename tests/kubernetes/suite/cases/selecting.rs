@@ -114,6 +114,7 @@ async fn fields_select_by_name(t: &Context) -> Result<()> {
 }
 
 async fn fields_select_pods_by_phase_and_node(t: &Context) -> Result<()> {
+    t.programs()?;
     let pods = t.workload("v1", "pods").await?;
     t.create(&pods, &pod_of("runs", "Always", &["sleep", "3600"]))
         .await?;

@@ -1,11 +1,14 @@
 //! Logs, exec, attach and port-forward: what a kubelet streams through the API server.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::case::{cases, same, skip};
 use crate::context::Context;
+use crate::echo;
 use crate::manifest::{pod, pod_of};
 use crate::socket::{CLOSE, Channels, STDIN, V4, V5, command};
 
@@ -33,8 +36,13 @@ cases![
     a_port_is_forwarded,
 ];
 
+/// How long a program may take from its start until it listens, and between two looks.
+const LISTEN_TIME: Duration = Duration::from_secs(30);
+const LISTEN_LOOK: Duration = Duration::from_millis(200);
+
 /// A pod that counts: `seq 1 5`, then it runs on. `counter` is also what KWOK's log of it is called.
 async fn counter(t: &Context) -> Result<String> {
+    t.programs()?;
     let pods = t.workload("v1", "pods").await?;
     t.create(
         &pods,
@@ -51,7 +59,7 @@ async fn counter(t: &Context) -> Result<String> {
         if reply.status == 200 && reply.text.lines().count() == 5 {
             return Ok(log);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let reply = t.admin().get_as(&log, "*/*").await?;
     anyhow::bail!("the pod's log is not five lines: {}", reply.short())
@@ -59,8 +67,14 @@ async fn counter(t: &Context) -> Result<String> {
 
 /// A pod to run programs in, as a path.
 async fn running(t: &Context) -> Result<String> {
+    started(t, &["sleep", "3600"]).await
+}
+
+/// A pod with a command that runs on, as a path.
+async fn started(t: &Context, command: &[&str]) -> Result<String> {
+    t.programs()?;
     let pods = t.workload("v1", "pods").await?;
-    t.create(&pods, &pod("a")).await?;
+    t.create(&pods, &pod_of("a", "Always", command)).await?;
     let path = format!("{pods}/a");
     t.admin()
         .until(&path, "it runs", |pod| pod["status"]["phase"] == "Running")
@@ -140,15 +154,14 @@ async fn logs_are_followed(t: &Context) -> Result<()> {
     same!(response.status().as_u16(), 200);
     let mut text = String::new();
     while text.lines().count() < 5 {
-        let chunk =
-            tokio::time::timeout(std::time::Duration::from_secs(20), response.chunk()).await??;
+        let chunk = tokio::time::timeout(Duration::from_secs(20), response.chunk()).await??;
         text.push_str(&String::from_utf8_lossy(
             &chunk.context("the log has ended")?,
         ));
     }
     same!(text, "1\n2\n3\n4\n5\n");
     // The container lives: so does the stream.
-    let more = tokio::time::timeout(std::time::Duration::from_secs(2), response.chunk()).await;
+    let more = tokio::time::timeout(Duration::from_secs(2), response.chunk()).await;
     ensure!(more.is_err(), "the stream did not stay open: {more:?}");
     Ok(())
 }
@@ -371,21 +384,32 @@ async fn exec_without_an_upgrade_is_400(t: &Context) -> Result<()> {
 }
 
 async fn a_port_is_forwarded(t: &Context) -> Result<()> {
-    let path = running(t).await?;
-    if t.server().kwok().is_none() {
-        return skip("nothing listens in a container that only sleeps; KWOK echoes on port 7");
+    let path = started(t, &echo::command("7")).await?;
+    // A command runs before it listens.
+    let deadline = tokio::time::Instant::now() + LISTEN_TIME;
+    loop {
+        match ping(t, &path).await? {
+            (0, data) => {
+                same!(data, b"ping");
+                return Ok(());
+            }
+            (_, error) if tokio::time::Instant::now() >= deadline => {
+                anyhow::bail!("not forwarded: {}", String::from_utf8_lossy(&error))
+            }
+            _ => tokio::time::sleep(LISTEN_LOOK).await,
+        }
     }
+}
+
+/// Says something to port 7 of a pod; the first answer, with its channel.
+async fn ping(t: &Context, path: &str) -> Result<(u8, Vec<u8>)> {
     let mut channels =
         Channels::open(t.admin(), &format!("{path}/portforward?ports=7"), V4).await?;
     // Each channel begins with its port, little-endian; then data flows.
-    let mut greeted = 0;
-    while greeted < 2 {
+    for _ in 0..2 {
         let (_, data) = channels.next().await?.context("the connection has ended")?;
         same!(data, vec![7, 0]);
-        greeted += 1;
     }
     channels.send(STDIN, b"ping").await?;
-    let (channel, data) = channels.next().await?.context("the connection has ended")?;
-    same!((channel, data.as_slice()), (0, &b"ping"[..]));
-    Ok(())
+    channels.next().await?.context("the connection has ended")
 }

@@ -303,6 +303,7 @@ async fn a_missing_image_ends_in_progress_deadline_exceeded(t: &Context) -> Resu
 }
 
 async fn a_crash_loop_is_never_available(t: &Context) -> Result<()> {
+    t.programs()?;
     let deployments = t.workload("apps/v1", "deployments").await?;
     let mut body = deployment("web", 1);
     body["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["false"]);
