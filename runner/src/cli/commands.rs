@@ -259,7 +259,7 @@ pub(super) fn history(
 /// `doctor`.
 pub(super) fn doctor(shell: &Shell, global: &Global) -> Result<u8, Failure> {
     let book = Opened::find(global).ok();
-    let report = machine::examine(book.as_ref().map(Opened::root));
+    let report = machine::examine(book.as_ref());
     if shell.json {
         shell.json(&report)?;
     } else {

@@ -1,14 +1,19 @@
-//! `doctor`: what this machine has and lacks for running a book, each with what to do.
+//! `doctor`: what this machine has and lacks for running a book, and who asks a real profile's Proxmox VE; each with what to do.
 //!
 //! Looks only; every look has a deadline. A missing thing is no error of the command: the book decides what it needs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::open::Opened;
 use super::shell::Shell;
+use super::wait_for;
+use crate::execute::{self, Cancel, LAB, Missing, Purpose, RunRequest};
+use crate::revision;
 
 /// How long one look may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,9 +42,9 @@ pub(super) struct Look {
     pub hint: String,
 }
 
-/// Looks at the machine; `book` is the book's root when one was found.
-pub(super) fn examine(book: Option<&Path>) -> Report {
-    let checks = vec![
+/// Looks at the machine, and at the profile when a real one is chosen.
+pub(super) fn examine(opened: Option<&Opened>) -> Report {
+    let mut checks = vec![
         kernel(),
         program(
             "bash",
@@ -68,8 +73,10 @@ pub(super) fn examine(book: Option<&Path>) -> Report {
             &["supports", "html"],
             "only for stock `mdbook build`: cargo install --path preprocessor",
         ),
-        records(book),
+        records(opened.map(Opened::root)),
     ];
+    let real = opened.filter(|opened| opened.profile() != LAB);
+    checks.extend(real.map(rights));
     Report { version: 1, checks }
 }
 
@@ -93,10 +100,8 @@ pub(super) fn tell(shell: &Shell, report: &Report) -> std::io::Result<()> {
         } else {
             ("", "")
         };
-        text.push_str(&format!(
-            "{on}{sign}{off} {:<width$}  {}\n",
-            look.name, look.found
-        ));
+        let found = look.found.replace('\n', &format!("\n  {:<width$}  ", ""));
+        text.push_str(&format!("{on}{sign}{off} {:<width$}  {found}\n", look.name));
         if !look.present {
             text.push_str(&format!("  {:<width$}  hint: {}\n", "", look.hint));
         }
@@ -192,6 +197,62 @@ fn records(book: Option<&Path>) -> Look {
         present,
         found,
         hint: "make the folder writable: runs are recorded in `.runbook`".into(),
+    }
+}
+
+/// Whether the profile's user or token may do what the book's steps need, named as a run that is refused names it.
+fn rights(opened: &Opened) -> Look {
+    let profile = opened.profile();
+    let (present, found, hint) = match lacks(opened) {
+        Ok(None) => (
+            true,
+            format!("profile `{profile}`: no step asks its Proxmox VE"),
+            None,
+        ),
+        Ok(Some(missing)) if missing.lines.is_empty() => {
+            let Missing { user, needed, .. } = missing;
+            let all = match needed {
+                1 => "the right".to_owned(),
+                _ => format!("the {needed} rights"),
+            };
+            let found = format!(
+                "profile `{profile}`: `{user}` has {all} that the book's steps are known to need"
+            );
+            (true, found, None)
+        }
+        Ok(Some(missing)) => {
+            let lines = missing.lines.join("\n  ");
+            let found = format!("profile `{profile}` lacks rights that a run needs:\n  {lines}");
+            (false, found, Some(missing.hint))
+        }
+        Err((why, hint)) => (false, format!("profile `{profile}`: {why}"), hint),
+    };
+    Look {
+        name: "rights",
+        present,
+        found,
+        hint: hint.unwrap_or_else(|| {
+            "steps on Proxmox VE are executed with the rights of the profile's token".into()
+        }),
+    }
+}
+
+/// What is missing; why it cannot be said, and what to do then.
+fn lacks(opened: &Opened) -> Result<Option<Missing>, (String, Option<String>)> {
+    let check = || Some("see `runbook check`".to_owned());
+    let read = opened.load(&Default::default());
+    let read = read.map_err(|_| ("the book cannot be read".to_owned(), check()))?;
+    if read.is_invalid() {
+        return Err(("the book is not valid".to_owned(), check()));
+    }
+    let mut request = RunRequest::new(revision::run_id(), Purpose::Run, opened.root());
+    request.repository = opened.repository();
+    request.profile = opened.profile();
+    let asked = wait_for(execute::lacks(Arc::new(read.book), request, Cancel::new()));
+    match asked {
+        Ok(Ok(missing)) => missing.map_err(|failure| (failure.message, failure.hint)),
+        Ok(Err(error)) => Err((error.to_string(), error.hint())),
+        Err(_) => Err(("the runtime cannot be started".to_owned(), None)),
     }
 }
 

@@ -54,8 +54,10 @@ pub use crate::request::{
     Answer, Earlier, JOBS_DEFAULT, LAB, NothingEarlier, Person, Purpose, Question, RunError,
     RunRequest, RunResult,
 };
+pub use rights::Missing;
 pub use undo::CLEANUP_DURATION_MAX;
 
+use crate::action::Failure;
 use crate::exit;
 use crate::local::Locals;
 use crate::plan::{InBook as _, Plan};
@@ -153,6 +155,24 @@ pub async fn plan(
         std::panic::resume_unwind(panic);
     }
     Ok(planned::report(&run, lacks))
+}
+
+/// Says which rights a run that changes something would lack, and runs nothing; none where no step asks a Proxmox VE.
+///
+/// # Errors
+///
+/// As [`run`]; what says why the server cannot be asked is in the result.
+pub async fn lacks(
+    book: Arc<Book>,
+    request: RunRequest,
+    cancel: Cancel,
+) -> Result<Result<Option<Missing>, Failure>, RunError> {
+    let sinks = Sinks::new(Vec::new());
+    let run = Arc::new(prepare(book, request, sinks, cancel, true)?);
+    let missing = rights::missing(&run, true).await;
+    run.machines.close().await;
+    run.worlds.close();
+    Ok(missing)
 }
 
 /// Says whether a run can begin, without beginning it.

@@ -1,6 +1,6 @@
 //! Before a run on a profile begins: whether who asks its Proxmox VE has the rights that the due steps need.
 //!
-//! What cannot be known before (a value that another step gives, a call of the API that is written out) is left to its step.
+//! What cannot be known before (a value that another step gives, what a call checks inside) is left to its step.
 //! A server that does not answer is told by the steps too, which say more about it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +15,11 @@ use runbook_proxmox::cluster;
 use super::context::{Cx, GuideCx, Item, Run};
 use super::job::Job;
 use super::{each, pve};
+use crate::action::Failure;
 use crate::action::pve::needs::role_of;
 use crate::plan::InBook as _;
 use crate::request::RunError;
+use crate::world::failure;
 
 /// How long the server may take to say it.
 const ASK_DURATION_MAX: Duration = Duration::from_secs(20);
@@ -35,7 +37,9 @@ type All = BTreeMap<Need, BTreeSet<String>>;
 ///
 /// What is missing, where, and for which steps.
 pub(super) async fn check(run: &Arc<Run>) -> Result<(), RunError> {
-    let missing = missing(run, false).await;
+    let Ok(Some(missing)) = missing(run, false).await else {
+        return Ok(());
+    };
     if missing.lines.is_empty() {
         return Ok(());
     }
@@ -48,29 +52,38 @@ pub(super) async fn check(run: &Arc<Run>) -> Result<(), RunError> {
 
 /// What a run that changes something would lack, though it only looks now.
 pub(super) async fn would_lack(run: &Arc<Run>) -> Vec<String> {
-    let missing = missing(run, true).await;
+    let Ok(Some(missing)) = missing(run, true).await else {
+        return Vec::new();
+    };
     let mut lines = missing.lines;
     lines.extend((!missing.hint.is_empty()).then(|| format!("hint: {}", missing.hint)));
     lines
 }
 
-#[derive(Default)]
-struct Missing {
-    lines: Vec<String>,
-    hint: String,
+/// What who asks a Proxmox VE may not do, of what is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The user or the token.
+    pub user: String,
+    /// How many rights are needed.
+    pub needed: usize,
+    /// What is missing, where, and for which steps.
+    pub lines: Vec<String>,
+    /// What grants the first of them.
+    pub hint: String,
 }
 
-async fn missing(run: &Arc<Run>, as_if_changing: bool) -> Missing {
+/// Looks which rights are missing; none where no step asks a Proxmox VE.
+pub(super) async fn missing(
+    run: &Arc<Run>,
+    as_if_changing: bool,
+) -> Result<Option<Missing>, Failure> {
     let concerns = |at: StepRef| pve::needs_rights(at.of(&run.book));
     if run.request.is_lab() || !run.plan.steps.iter().any(|due| concerns(due.at)) {
-        return Missing::default();
+        return Ok(None);
     }
-    let Ok(world) = run.worlds.get(0).await else {
-        return Missing::default();
-    };
-    let Ok(proxmox) = world.proxmox() else {
-        return Missing::default();
-    };
+    let world = run.worlds.get(0).await?;
+    let proxmox = world.proxmox()?;
     let client = &proxmox.client;
     let asking = tokio::time::timeout(ASK_DURATION_MAX, async {
         let rights = access::rights(client).await?;
@@ -79,18 +92,29 @@ async fn missing(run: &Arc<Run>, as_if_changing: bool) -> Missing {
     });
     let asked = tokio::select! {
         biased;
-        () = run.cancel.stopped() => return Missing::default(),
+        () = run.cancel.stopped() => return Ok(None),
         asked = asking => asked,
     };
-    let Ok(Ok((rights, guests))) = asked else {
-        return Missing::default();
+    let (rights, guests) = match asked {
+        Ok(Ok(answers)) => answers,
+        Ok(Err(error)) => return Err(failure(error)),
+        Err(_) => {
+            let seconds = ASK_DURATION_MAX.as_secs();
+            return Err(Failure::new(format!("no answer within {seconds} s")));
+        }
     };
     let listed: BTreeSet<u32> = guests.into_iter().map(|listed| listed.guest.vmid).collect();
     // One that may not be seen is no reason to ask for the rights to make it.
     let is_there =
         |vmid: u32| listed.contains(&vmid) || !rights.allow(&format!("/vms/{vmid}"), "VM.Audit");
     let all = collect(run, as_if_changing, &is_there);
-    told(client.user(), &rights, &all)
+    let (lines, hint) = told(client.user(), &rights, &all);
+    Ok(Some(Missing {
+        user: client.user().to_owned(),
+        needed: all.len(),
+        lines,
+        hint,
+    }))
 }
 
 fn collect(run: &Arc<Run>, as_if_changing: bool, is_there: &dyn Fn(u32) -> bool) -> All {
@@ -131,11 +155,11 @@ fn items(run: &Arc<Run>, guide: &Arc<GuideCx>, at: StepRef) -> Vec<Option<Item>>
     items.into_iter().map(Some).collect()
 }
 
-fn told(user: &str, rights: &Rights, all: &All) -> Missing {
+fn told(user: &str, rights: &Rights, all: &All) -> (Vec<String>, String) {
     let needs: Vec<Need> = all.keys().cloned().collect();
     let missing = rights.missing(&needs);
     let Some(first) = missing.first() else {
-        return Missing::default();
+        return Default::default();
     };
     let mut lines: Vec<String> = missing
         .iter()
@@ -168,5 +192,5 @@ fn told(user: &str, rights: &Rights, all: &All) -> Missing {
         first.path,
         role_of(privilege)
     );
-    Missing { lines, hint }
+    (lines, hint)
 }

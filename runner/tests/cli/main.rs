@@ -13,6 +13,7 @@ mod interrupt;
 mod lab;
 mod machines;
 mod own_book;
+mod rights;
 mod serve;
 mod stand_ins;
 mod surfaces;

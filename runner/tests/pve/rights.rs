@@ -132,3 +132,54 @@ fn who_has_the_rights_makes_a_guest_and_needs_no_more() {
         assert_eq!(home.get("/nodes/pve1/lxc").as_array().unwrap().len(), 2);
     }
 }
+
+#[test]
+fn a_call_that_is_written_out_is_no_exception() {
+    let (home, token) = home(&[("/", "PVEAuditor")]);
+    let steps = step("id: look\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/config}")
+        + &step(
+            "id: stop\nneeds: []\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/status/stop, method: POST}",
+        )
+        + &step(
+            "id: cores\nneeds: []\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/config, method: PUT, params: {cores: 2}}",
+        )
+        + &step(
+            "id: copy\nneeds: []\non: node/pve1\nproxmox: {path: /nodes/pve1/vzdump, method: POST, params: {vmid: 130, storage: local}}",
+        );
+    let (message, _) = told(&home.book_as(&steps, &token, home.fingerprint()).refused());
+    assert_eq!(
+        message,
+        "profile `home` lacks rights that this run needs:\n  Datastore.AllocateSpace on /storage/local, for a#s/copy\n  \
+         VM.Backup on /vms/130, for a#s/copy\n  VM.Config.CPU on /vms/130, for a#s/cores\n  \
+         VM.PowerMgmt on /vms/130, for a#s/stop"
+    );
+    assert_eq!(
+        home.get("/nodes/pve1/lxc/130/status/current")["status"],
+        "running"
+    );
+    // What only looks may be looked at, and says what changing would need.
+    let observed = home
+        .book_as(&steps, &token, home.fingerprint())
+        .mode(Mode::Observe);
+    assert_eq!(observed.run().states()[0], "look passed");
+    let lacks = lacks(&observed);
+    assert!(
+        lacks.contains(&"VM.PowerMgmt on /vms/130, for a#s/stop".to_owned()),
+        "{lacks:?}"
+    );
+}
+
+#[test]
+fn a_call_that_looks_needs_its_right_too() {
+    let (home, token) = home(&[("/storage", "PVEDatastoreUser")]);
+    let steps = step("id: look\non: node/pve1\nproxmox: {path: /nodes/pve1/status}");
+    let observed = home
+        .book_as(&steps, &token, home.fingerprint())
+        .mode(Mode::Observe);
+    let (message, hint) = told(&observed.refused());
+    assert!(
+        message.ends_with("\n  Sys.Audit on /nodes/pve1, for a#s/look"),
+        "{message}"
+    );
+    assert!(hint.contains("--roles PVESysAdmin"), "{hint}");
+}

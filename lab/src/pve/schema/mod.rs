@@ -180,6 +180,29 @@ pub fn method(template: &str, verb: &str) -> Option<&'static Method> {
     table().paths.get(template)?.get(verb)
 }
 
+/// Who may make a call, as the official schema declares it; what a call checks inside is not in it.
+#[derive(Debug)]
+pub struct Declared {
+    /// The path's template, such as `/nodes/{node}/lxc/{vmid}/config`.
+    pub template: &'static str,
+    /// `["perm", "/vms/{vmid}", ["VM.Audit"]]` and its combinations; none where everybody may call, or root@pam alone.
+    pub check: Option<&'static Value>,
+    /// What the placeholders of the path stand for.
+    pub bound: Vec<(&'static str, String)>,
+}
+
+/// What is declared for a call of a path below `/api2/json`; none for a path or method that the API does not have.
+pub fn declared(verb: &str, path: &str) -> Option<Declared> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let found = find(&parts)?;
+    let permissions = found.methods.get(verb)?.permissions.as_ref();
+    Some(Declared {
+        template: found.template,
+        check: permissions.and_then(|declared| declared.check.as_ref()),
+        bound: found.bound,
+    })
+}
+
 /// Every path template with its verbs.
 pub fn endpoints() -> impl Iterator<Item = (&'static str, &'static str)> {
     table()

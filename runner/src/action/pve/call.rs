@@ -24,8 +24,7 @@ impl Call {
     ///
     /// A path or a parameter that cannot be sent.
     pub fn request(&self) -> Done<Request> {
-        let path = self.path.trim();
-        let path = path.strip_prefix("/api2/json").unwrap_or(path);
+        let path = self.below();
         if path.contains(['?', '#', ' ', '\n']) || path.contains("..") {
             return Err(Stop::refused(
                 format!("`{}` is no path of the API", self.path),
@@ -60,6 +59,12 @@ impl Call {
             }
         }
         Ok(request)
+    }
+
+    /// The path below `/api2/json`, whether it is written with it or without.
+    pub fn below(&self) -> &str {
+        let path = self.path.trim();
+        path.strip_prefix("/api2/json").unwrap_or(path)
     }
 
     /// As people read it; no parameters, which may be secrets.

@@ -4,6 +4,7 @@
 //! [`runbook_proxmox::Client`], the step's deadline and its stop.
 
 pub mod call;
+pub mod declared;
 pub mod guest;
 pub mod ha;
 pub mod helper;

@@ -90,7 +90,7 @@ pub fn guest(wish: &Wish, before: Before) -> Vec<Need> {
         created(wish, &mut needs);
     }
     for (key, wanted) in &wish.keys {
-        one(subject, key, wanted, &mut needs);
+        one(subject.kind, key, wanted, &mut needs);
     }
     needs.list
 }
@@ -141,7 +141,8 @@ fn created(wish: &Wish, needs: &mut Needs) {
     }
 }
 
-fn one(subject: &Subject, key: &str, wanted: &Wanted, needs: &mut Needs) {
+/// What one key of a guest's configuration needs.
+pub(super) fn one(kind: GuestKind, key: &str, wanted: &Wanted, needs: &mut Needs) {
     if key == "pool" {
         return;
     }
@@ -173,7 +174,7 @@ fn one(subject: &Subject, key: &str, wanted: &Wanted, needs: &mut Needs) {
     {
         return;
     }
-    needs.own(&[privilege(subject.kind, key)]);
+    needs.own(&[privilege(kind, key)]);
 }
 
 /// The privilege of an option.
@@ -274,13 +275,14 @@ pub fn agent(vmid: u32) -> Vec<Need> {
     needs.list
 }
 
-struct Needs {
+/// Needs as they are found, each once, most of them on one object.
+pub(super) struct Needs {
     object: String,
-    list: Vec<Need>,
+    pub(super) list: Vec<Need>,
 }
 
 impl Needs {
-    fn new(object: String) -> Self {
+    pub(super) fn new(object: String) -> Self {
         Self {
             object,
             list: Vec::new(),
@@ -296,15 +298,15 @@ impl Needs {
         )
     }
 
-    fn own(&mut self, any_of: &[&str]) {
+    pub(super) fn own(&mut self, any_of: &[&str]) {
         self.on(self.object.clone(), any_of);
     }
 
-    fn space(&mut self, storage: &str) {
+    pub(super) fn space(&mut self, storage: &str) {
         self.on(format!("/storage/{storage}"), &["Datastore.AllocateSpace"]);
     }
 
-    fn on(&mut self, path: String, any_of: &[&str]) {
+    pub(super) fn on(&mut self, path: String, any_of: &[&str]) {
         let need = Need::new(path, any_of, "");
         if !need.path.is_empty() && !self.list.contains(&need) {
             self.list.push(need);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use runbook::read::{self, Args};
+use runbook::read::{self, Args, ReadError};
 use runbook::result::Fields;
 
 use super::super::context::Cx;
@@ -15,6 +15,26 @@ use crate::action::{Ended, Report};
 /// Whether an action does something with a cluster.
 pub(in crate::execute) fn is_act(action: &str) -> bool {
     matches!(action, "rollback" | "proxmox")
+}
+
+/// The call of a `proxmox` step.
+///
+/// # Errors
+///
+/// A value that is not what its key wants.
+pub(super) fn call_of(args: &Args<'_>) -> Result<Call, ReadError> {
+    let params = match args.get("params") {
+        Some(params) => read::entries(params)?.into_owned(),
+        None => Vec::new(),
+    };
+    Ok(Call {
+        path: args.text("path")?,
+        method: args.opt_text("method")?.unwrap_or_else(|| "GET".into()),
+        params: params
+            .into_iter()
+            .map(|entry| (entry.key, entry.value.to_json()))
+            .collect(),
+    })
 }
 
 /// Executes `rollback` or `proxmox`.
@@ -38,21 +58,7 @@ pub(in crate::execute) async fn perform(cx: &Cx, job: &Job<'_>, deadline: Instan
         let done = snapshot::rollback(&world, &subject, &name, start).await;
         (done.map(|fields| (fields, None)), None)
     } else {
-        let params = match args.get("params") {
-            Some(params) => read::entries(params).map_err(reading)?.into_owned(),
-            None => Vec::new(),
-        };
-        let call = Call {
-            path: args.text("path").map_err(reading)?,
-            method: args
-                .opt_text("method")
-                .map_err(reading)?
-                .unwrap_or_else(|| "GET".into()),
-            params: params
-                .into_iter()
-                .map(|entry| (entry.key, entry.value.to_json()))
-                .collect(),
-        };
+        let call = call_of(&args).map_err(reading)?;
         let shown = call.shown();
         let done = call::run(&world, &call).await;
         (

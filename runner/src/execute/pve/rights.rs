@@ -7,11 +7,12 @@ use runbook_proxmox::access::Need;
 
 use super::super::context::Cx;
 use super::super::job::Job;
+use super::act::call_of;
 use super::helper_wish::told_subject;
 use super::world::scratch;
 use super::{Wish, asked, guest_wish, image_wish, is_act, known, snapshot_wish, subject};
-use crate::action::pve::image;
 use crate::action::pve::needs::{self, Before};
+use crate::action::pve::{declared, image};
 
 /// Whether a step may ask the API for something that needs rights which are known.
 pub(in crate::execute) fn needs_rights(step: &Step) -> bool {
@@ -64,7 +65,12 @@ fn of(cx: &Cx, job: &Job<'_>, changes: bool, is_there: &dyn Fn(u32) -> bool) -> 
             let wish = snapshot_wish(cx, job, &args, known).ok()?;
             Some(needs::snapshot(&wish, changes))
         }
-        "rollback" => Some(needs::rollback(&subject(&job.target, known).ok()?)),
+        // What is done once is not done where it is only looked, unless it reads.
+        "rollback" if changes => Some(needs::rollback(&subject(&job.target, known).ok()?)),
+        "proxmox" => {
+            let call = call_of(&args).ok()?;
+            (changes || call.method == "GET").then(|| declared::call(&call))
+        }
         "ha" => Some(needs::ha(changes)),
         "image" => {
             let wish: image::Wish = image_wish(cx, job, &args, known).ok()?;
