@@ -62,6 +62,15 @@ pub(super) struct Compared {
     found: Found,
 }
 
+/// What a result shows beside its fields.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) output: Option<crate::process::Output>,
+    pub(super) note: Option<String>,
+    /// A file of the book did something in the place of what it stands for.
+    pub(super) stand_in: bool,
+}
+
 enum Found {
     File(file::Wish, file::Found),
     Git(git::Comparison),
@@ -264,10 +273,10 @@ impl Wish {
     }
 
     /// What was printed meanwhile and a remark, for the result.
-    pub(super) fn shown(&self) -> (Option<crate::process::Output>, Option<String>) {
+    pub(super) fn shown(&self) -> Shown {
         match self {
             Self::Pve(wish) => wish.shown(),
-            _ => (None, None),
+            _ => Shown::default(),
         }
     }
 
@@ -360,11 +369,11 @@ pub(super) async fn observe(
     {
         cx.guide.state().would_make.push(made);
     }
-    let (output, note) = wish.shown();
+    let shown = wish.shown();
     match compared.diff {
         Some(diff) => Ok(Outcome {
             diff: Some(diff),
-            note,
+            note: shown.note,
             ..Outcome::new(State::Drifted)
         }),
         None => judge(
@@ -372,8 +381,9 @@ pub(super) async fn observe(
             job,
             Report {
                 fields: compared.fields,
-                output,
-                note,
+                output: shown.output,
+                note: shown.note,
+                stand_in: shown.stand_in,
                 ..Report::of(Ended::Done)
             },
             clock,

@@ -40,6 +40,8 @@ pub(super) struct Outcome {
     pub(super) passes_on: bool,
     /// What the step is about is not there.
     pub(super) absent: bool,
+    /// A change that did not begin: nothing is different from before.
+    pub(super) untouched: bool,
     /// `when` did not hold.
     pub(super) unwanted: bool,
     /// A stand-in of the lab answered.
@@ -91,6 +93,7 @@ impl Outcome {
             missing: false,
             passes_on: false,
             absent: false,
+            untouched: false,
             unwanted: false,
             stand_in: false,
             would: None,

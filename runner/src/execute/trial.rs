@@ -253,16 +253,30 @@ impl<'a> Trial<'a> {
         let todo = compared.diff.clone().or_else(|| wish.acts());
         if todo.is_some() && !self.acted && self.kind == ActionKind::Desired {
             let mut former = wish.former(&compared);
+            let before = (self.changed, self.diff.take());
             undo::register(self.cx, Some(&former));
             self.acted = true;
             self.changed = true;
             self.diff = todo;
             let changed = wish.change(&compared, &mut former).await;
-            undo::made(self.cx, former);
-            changed?;
+            match changed {
+                // It did not begin: there is nothing to take back, and it may be tried again.
+                Err(outcome) if outcome.untouched => {
+                    (self.changed, self.diff) = before;
+                    self.acted = false;
+                    if !self.changed {
+                        undo::withdraw(self.cx);
+                    }
+                    return Err(outcome);
+                }
+                changed => {
+                    undo::made(self.cx, former);
+                    changed?;
+                }
+            }
             compared = wish.compare().await?;
         }
-        let (output, note) = wish.shown();
+        let shown = wish.shown();
         if let Some(diff) = compared.diff {
             let failed = if self.acted {
                 Outcome::failed(format!("differs from the wish after the change:\n{diff}"))
@@ -270,8 +284,9 @@ impl<'a> Trial<'a> {
                 Outcome::failed(format!("differs from the wish:\n{diff}"))
             };
             return Ok(Outcome {
-                output,
-                note,
+                output: shown.output,
+                note: shown.note,
+                stand_in: shown.stand_in,
                 ..failed
             });
         }
@@ -280,8 +295,9 @@ impl<'a> Trial<'a> {
             &self.job,
             Report {
                 fields: compared.fields,
-                output,
-                note,
+                output: shown.output,
+                note: shown.note,
+                stand_in: shown.stand_in,
                 ..Report::of(Ended::Done)
             },
             clock,

@@ -128,6 +128,14 @@ fn an_installer_of_the_book_runs_on_the_labs_node() {
         "+ lxc 130 web on pve1, by community script web at 8386465a927a\n+ var_cpu: 2"
     );
     assert!(told(&ended["make"]).contains("`lab/scripts/web` stands in for the installer"));
+    // Who used it says so, in each of its checks too, and it is counted; who found the guest there used nothing.
+    assert_eq!(ended["make"]["stand_in"], true, "{:#}", ended["make"]);
+    let checks = ended["make"]["checks"].as_array().unwrap();
+    assert!(!checks.is_empty() && checks.iter().all(|check| check["stand_in"] == true));
+    for id in ["again", "other", "there"] {
+        assert_ne!(ended[id]["stand_in"], true, "{id}: {:#}", ended[id]);
+    }
+    assert_eq!(events.last().unwrap()["stand_in"], 1, "{events:#?}");
     let undone: Vec<&Value> = events
         .iter()
         .filter(|event| event["event"] == "undo-finished")
@@ -267,8 +275,9 @@ fn an_installer_makes_its_guest_on_a_real_node_or_says_why_not() {
         said.contains("is not what `checksum` says") && said.contains("nothing was executed"),
         "{said}"
     );
+    assert_eq!(ended["make"]["changed"], false, "{:#}", ended["make"]);
     let (code, ended, _) = lab.run(&install("lxc/web", "/none.sh", &sum(""), ""));
-    assert_eq!(code, 1);
+    assert_eq!((code, &ended["make"]["changed"]), (1, &Value::from(false)));
     assert!(
         told(&ended["make"]).contains("there is no `http://"),
         "{}",

@@ -74,7 +74,7 @@ pub fn call(call: &Call) -> Vec<Need> {
     let is_set = call.method != "GET" && declared.template.ends_with("/config");
     // Setting is declared as "one of all"; what the keys need says more.
     if let Some(check) = declared.check
-        && !(is_set && !needs.list.is_empty())
+        && (!is_set || needs.list.is_empty())
     {
         asked.declared(check, &mut needs);
     }

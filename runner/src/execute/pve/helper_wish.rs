@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use runbook::inventory::GuestKind;
 use runbook::model::Target;
@@ -66,6 +67,7 @@ pub(super) async fn helper_wish(
         limit: cx.timing.timeout,
         record: Mutex::new(Some(job.record(cx))),
         said: Mutex::default(),
+        began: AtomicBool::new(false),
     })
 }
 

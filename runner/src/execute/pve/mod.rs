@@ -19,6 +19,7 @@ use runbook::read::Args;
 use runbook::result::Fields;
 
 use super::context::{Cx, Run};
+use super::desired::Shown;
 use super::job::Job;
 use super::judge::ended;
 use super::outcome::Outcome;
@@ -279,15 +280,25 @@ impl Wish {
     }
 
     /// What the tasks logged, and a remark, for the result.
-    pub(super) fn shown(&self) -> (Option<process::Output>, Option<String>) {
+    pub(super) fn shown(&self) -> Shown {
         let note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.output(), note.clone())
+        Shown {
+            output: self.output(),
+            note: note.clone(),
+            stand_in: self.stood_in(),
+        }
     }
 
     fn stopped(&self, stop: Stop) -> Box<Outcome> {
         let mut outcome = outcome(stop);
         outcome.output = self.output();
+        outcome.stand_in = self.stood_in();
         outcome
+    }
+
+    /// Whether a file of the book ran in the place of an installer.
+    fn stood_in(&self) -> bool {
+        matches!(&self.what, What::Helper(wish) if wish.note().is_some())
     }
 
     /// What tasks logged, or the installer printed.
@@ -304,6 +315,7 @@ fn outcome(stop: Stop) -> Box<Outcome> {
     report.note = stop.note;
     let mut outcome = ended(report);
     outcome.absent = stop.absent;
+    outcome.untouched = stop.untouched;
     outcome
 }
 

@@ -7,6 +7,7 @@
 mod installer;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct Wish {
     pub record: Mutex<Option<Record>>,
     /// What it printed.
     pub said: Mutex<Option<Output>>,
+    /// Whether it was begun.
+    pub began: AtomicBool,
 }
 
 impl Wish {
@@ -89,11 +92,14 @@ impl Wish {
             .take()
     }
 
-    /// What stands in for the installer.
+    /// What stood in for the installer, once it was begun.
     pub fn note(&self) -> Option<String> {
         let Origin::Lab(path) = &self.from else {
             return None;
         };
+        if !self.began.load(Ordering::Relaxed) {
+            return None;
+        }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Some(format!("`lab/scripts/{name}` stands in for the installer"))
     }
@@ -178,20 +184,9 @@ pub fn former(wish: &Wish) -> Former {
 ///
 /// What failed; `former` has what is to be removed.
 pub async fn change(world: &World, wish: &Wish, http: &Http, former: &mut Former) -> Done<()> {
-    let subject = &wish.guest.subject;
-    former.node = life::place(world, &wish.guest).await?;
-    let text = wish.installer.text(&wish.from, http, world.left()).await?;
-    let vmid = life::number(world, subject, &[]).await?;
-    former.vmid = Some(vmid);
-    let new = Guest::new(kind_of(subject.kind), former.node.clone(), vmid);
-    let before = numbers(world).await?;
-    if before.contains(&vmid) {
-        former.vmid = None;
-        return Err(Stop::refused(
-            format!("number {vmid} was taken by another guest meanwhile"),
-            "look at that guest, or write another number",
-        ));
-    }
+    let prepared = prepare(world, wish, http, former).await;
+    let (text, new, before) = prepared.map_err(Stop::before_it_began)?;
+    let vmid = new.vmid;
     let ended = run(world, wish, vmid, &text).await;
     let problem = ended.err();
     match (
@@ -233,6 +228,30 @@ pub async fn change(world: &World, wish: &Wish, http: &Http, former: &mut Former
         )),
         (Made::Unknown(_), Some(stop)) => Err(noted(stop, format!("{new} may be left unfinished"))),
     }
+}
+
+/// What is needed before the installer begins: its text, the guest that it is to make, the numbers that are taken.
+async fn prepare(
+    world: &World,
+    wish: &Wish,
+    http: &Http,
+    former: &mut Former,
+) -> Done<(String, Guest, BTreeSet<u32>)> {
+    let subject = &wish.guest.subject;
+    former.node = life::place(world, &wish.guest).await?;
+    let text = wish.installer.text(&wish.from, http, world.left()).await?;
+    let vmid = life::number(world, subject, &[]).await?;
+    let before = numbers(world).await?;
+    if before.contains(&vmid) {
+        former.vmid = None;
+        return Err(Stop::refused(
+            format!("number {vmid} was taken by another guest meanwhile"),
+            "look at that guest, or write another number",
+        ));
+    }
+    former.vmid = Some(vmid);
+    let new = Guest::new(kind_of(subject.kind), former.node.clone(), vmid);
+    Ok((text, new, before))
 }
 
 /// What was made is not skipped.
@@ -292,6 +311,7 @@ async fn run(world: &World, wish: &Wish, vmid: u32, text: &str) -> Done<()> {
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     let record = record.unwrap_or_default();
+    wish.began.store(true, Ordering::Relaxed);
     let finished = wish.node.run(&program, limits, record).await;
     let finished = finished.map_err(|error| Stop::from(elsewhere::ended(&error)))?;
     let ended = match (finished.end, finished.code) {

@@ -13,6 +13,8 @@ pub struct Stop {
     pub note: Option<String>,
     /// The guest, snapshot or storage that is not there.
     pub absent: bool,
+    /// A change that did not begin: nothing is different from before.
+    pub untouched: bool,
 }
 
 /// What came of it, or why it stopped.
@@ -30,9 +32,15 @@ impl Stop {
     pub fn absent(message: impl Into<String>) -> Self {
         Self {
             ended: Ended::Failed(Failure::new(message)),
-            note: None,
             absent: true,
+            ..Self::from(Ended::Done)
         }
+    }
+
+    /// The same of a change that did not begin.
+    pub fn before_it_began(mut self) -> Self {
+        self.untouched = true;
+        self
     }
 
     /// For people.
@@ -52,6 +60,7 @@ impl From<Ended> for Stop {
             ended,
             note: None,
             absent: false,
+            untouched: false,
         }
     }
 }
