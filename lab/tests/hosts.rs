@@ -64,7 +64,9 @@ impl Lab {
             "bridges": [{"iface": "vmbr0"}],
             "guests": [
                 {"vmid": 101, "type": "lxc", "status": "running", "config": {"hostname": "dns1", "memory": 512, "rootfs": "tank:subvol-101-disk-0,size=8G", "unprivileged": 1}},
-                {"vmid": 201, "type": "qemu", "status": "running", "config": {"name": "k3s1", "memory": "2048", "agent": "1", "hostpci0": "0000:01:00"}}
+                {"vmid": 201, "type": "qemu", "status": "running", "config": {"name": "k3s1", "memory": "2048", "agent": "1", "hostpci0": "0000:01:00"}},
+                {"vmid": 102, "type": "lxc", "status": "stopped", "config": {"hostname": "half", "memory": 512, "rootfs": "tank:subvol-102-disk-0,size=8G", "unprivileged": 1, "lock": "create"}},
+                {"vmid": 202, "type": "qemu", "status": "stopped", "config": {"name": "half", "memory": "512", "lock": "create"}}
             ]
         });
         let fixture = Fixture::parse(&fixture.to_string()).unwrap();
@@ -334,6 +336,51 @@ async fn programs_of_a_node_answer_from_the_clusters_state() {
             .contains("state: ONLINE")
     );
     assert_eq!(lab.run("pve1", "zfs create tank/x").await.0, 127);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_a_crash_left_is_taken_away_on_the_node_only() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    for (program, vmid, word) in [("pct", 102, "CT"), ("qm", 202, "VM")] {
+        let kind = if program == "pct" { "lxc" } else { "qemu" };
+        let base = format!("/nodes/pve1/{kind}/{vmid}");
+        let locked = format!("{word} is locked (create)");
+        let (code, _, err) = lab
+            .run("pve1", &format!("{program} snapshot {vmid} s1"))
+            .await;
+        assert!(
+            code != 0 && err.contains(&locked),
+            "{program}: {code} {err}"
+        );
+        // The API has no call for it.
+        let (path, root) = (format!("{base}/unlock"), Caller::root());
+        let answer = lab.cluster.call("PUT", &path, Params::new(), &root).await;
+        assert_eq!(answer.status, 501);
+        assert_eq!(
+            lab.good("pve1", &format!("{program} unlock {vmid}")).await,
+            ""
+        );
+        let config = lab.api("GET", &format!("{base}/config")).await;
+        assert!(config.get("lock").is_none(), "{config}");
+        lab.good("pve1", &format!("{program} start {vmid}")).await;
+    }
+    // Of a container that has none it is an error, of a machine it is not.
+    let (code, _, err) = lab.run("pve1", "pct unlock 102").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (255, "no lock found trying to remove any lock\n")
+    );
+    lab.good("pve1", "qm unlock 202").await;
+    let (code, _, err) = lab.run("pve1", "pct unlock 999").await;
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            2,
+            "Configuration file 'nodes/pve1/lxc/999.conf' does not exist\n"
+        )
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

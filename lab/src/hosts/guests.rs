@@ -10,7 +10,8 @@ use super::machine::Machine;
 use super::node::{call, finish, options, refused};
 use super::program::Call;
 use super::within::{agent, copy, exec, guest_exec, read};
-use crate::pve::Params;
+use crate::fixture::GuestKind;
+use crate::pve::{Answer, Params};
 
 /// Subcommands that are one call: name, verb, path below the guest, what the words after the vmid are.
 const CALLS: &[(&str, &str, &str, &[&str])] = &[
@@ -59,6 +60,7 @@ pub(super) async fn answer(
                 "status",
                 "config",
                 "listsnapshot",
+                "unlock",
             ]
             .contains(verb)
                 && !CALLS.iter().any(|(name, ..)| name == verb) =>
@@ -79,6 +81,8 @@ pub(super) async fn answer(
         ["status", vmid, rest @ ..] => status(machine, vmid, rest, &base).await,
         ["config", vmid, rest @ ..] => config(machine, vmid, rest, &base).await,
         ["listsnapshot", vmid] => snapshots(machine, vmid, &base).await,
+        ["unlock", vmid] => unlock(machine, program, vmid).await,
+        ["unlock", ..] => fail(255, "400 too many arguments"),
         ["create", vmid, rest @ ..] => {
             let (mut pairs, rest) = match rest.split_first() {
                 Some((template, rest)) if !template.starts_with('-') && program == "pct" => (
@@ -168,6 +172,28 @@ pub(super) fn text(value: &Value, key: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         None | Some(Value::Null) => String::new(),
         Some(other) => other.to_string(),
+    }
+}
+
+/// There is no call for it: it is the node's own.
+async fn unlock(machine: &Machine, program: &str, vmid: &str) -> Said {
+    let kind = match program {
+        "pct" => GuestKind::Lxc,
+        _ => GuestKind::Qemu,
+    };
+    let Ok(vmid) = vmid.parse::<u32>() else {
+        let why = "vmid: type check ('integer') failed - got";
+        return fail(
+            255,
+            format!("400 Parameter verification failed.\n{why} '{vmid}'"),
+        );
+    };
+    let Some(cluster) = machine.lab.upgrade().and_then(|lab| lab.cluster()) else {
+        return fail(255, "the lab has no cluster");
+    };
+    match cluster.unlock(kind, &machine.spec.name, vmid).await {
+        Ok(()) => Said::default(),
+        Err(error) => refused(&Answer::from(Err(error))),
     }
 }
 

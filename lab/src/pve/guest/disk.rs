@@ -255,23 +255,42 @@ pub(crate) fn to_base(state: &mut State, volid: &str) -> String {
     new
 }
 
-/// A copy on the base of a volume: `local:200/base-200-disk-0.qcow2/205/vm-205-disk-0.qcow2`.
+/// A copy on the base of a volume. What it is called is its storage's own (`clone_image` of pve-storage): a file
+/// `local:200/base-200-disk-0.qcow2/205/vm-205-disk-0.qcow2`, a data set `tank:base-200-disk-0/vm-205-disk-0`; a thin
+/// volume is called as any other, and knows no base: that may go before it.
 pub(crate) fn link(state: &mut State, base: &str, wanted: &Wanted<'_>) -> Result<String, Fail> {
     let plain_id = alloc(state, wanted)?;
-    let name = plain_id
-        .split_once(':')
-        .map_or(plain_id.as_str(), |(_, name)| name);
-    let linked = format!("{base}/{name}");
+    let storage = state.storage(wanted.storage);
+    let kind = storage.map_or("", |storage| storage.kind.as_str());
+    let is_file = storage.is_some_and(super::super::state::Storage::is_directory);
+    let (id, name) = plain_id.split_once(':').unwrap_or(("", &plain_id));
+    let below = match (kind, is_file) {
+        ("lvmthin", _) => None,
+        // A base that is a copy itself is named without its own base.
+        (_, true) => Some(last_parts(base, 2)),
+        (_, false) => Some(last_parts(base, 1)),
+    };
+    let linked = match &below {
+        Some(below) => format!("{id}:{below}/{name}"),
+        None => plain_id.clone(),
+    };
     for volume in state
         .volumes
         .iter_mut()
         .filter(|volume| volume.volid == plain_id)
     {
         volume.volid.clone_from(&linked);
-        volume.parent = Some(base.to_owned());
+        volume.parent = below.is_some().then(|| base.to_owned());
         volume.used = 0;
     }
     Ok(linked)
+}
+
+/// The last parts of a volume's name.
+fn last_parts(volid: &str, count: usize) -> String {
+    let name = volid.split_once(':').map_or(volid, |(_, name)| name);
+    let parts: Vec<&str> = name.split('/').collect();
+    parts[parts.len().saturating_sub(count)..].join("/")
 }
 
 /// The first free `unusedN`.

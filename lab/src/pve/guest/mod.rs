@@ -5,6 +5,7 @@
 pub(crate) mod change;
 pub(crate) mod disk;
 pub(crate) mod rights;
+mod unlock;
 
 use serde_json::Value;
 

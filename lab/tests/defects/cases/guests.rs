@@ -24,6 +24,7 @@ cases! {
     "a guest that is being made says so": begun,
     "guests say so while one is copied": copying,
     "a template is linked and cannot go before its copies": template,
+    "a thin copy has a name of its own and stands alone": thin,
     "the cluster lists its guests": resources,
     "tags are sorted and each is there once": tags,
 }
@@ -239,6 +240,12 @@ async fn template(lab: Lab) -> Verdict {
     .await?;
     let config = lab.get("/nodes/pve1/qemu/201/config").await?;
     is("its disk", &config["scsi0"], "tank:base-201-disk-0,size=8G")?;
+    let copy = lab.get("/nodes/pve1/qemu/210/config").await?;
+    is(
+        "the copy's disk",
+        &copy["scsi0"],
+        "tank:base-201-disk-0/vm-210-disk-0,size=8G",
+    )?;
     is("template", &config["template"], 1)?;
     let exit = lab.task("DELETE", "/nodes/pve1/qemu/201", &[]).await?;
     is(
@@ -248,6 +255,23 @@ async fn template(lab: Lab) -> Verdict {
     )?;
     lab.done("DELETE", "/nodes/pve1/qemu/210", &[]).await?;
     lab.done("DELETE", "/nodes/pve1/qemu/201", &[]).await
+}
+
+async fn thin(lab: Lab) -> Verdict {
+    lab.done("POST", "/nodes/pve1/qemu/200/status/stop", &[])
+        .await?;
+    lab.done("POST", "/nodes/pve1/qemu/200/template", &[])
+        .await?;
+    lab.done("POST", "/nodes/pve1/qemu/200/clone", &[("newid", "210")])
+        .await?;
+    let base = lab.get("/nodes/pve1/qemu/200/config").await?;
+    is("the base", &base["scsi0"], "thin:base-200-disk-0,size=8G")?;
+    let copy = lab.get("/nodes/pve1/qemu/210/config").await?;
+    is("the copy", &copy["scsi0"], "thin:vm-210-disk-0,size=8G")?;
+    // A thin volume does not need what it was copied from.
+    lab.done("DELETE", "/nodes/pve1/qemu/200", &[]).await?;
+    let copy = lab.get("/nodes/pve1/qemu/210/config").await?;
+    is("it stays", &copy["scsi0"], "thin:vm-210-disk-0,size=8G")
 }
 
 async fn copy_name(lab: Lab) -> Verdict {

@@ -35,6 +35,7 @@ defects! {
     "the cluster lists no machines" => "the cluster lists its guests": no_machines,
     "a snapshot has no parent" => "a snapshot is in the tree with what was said about it": no_parent,
     "the tree does not say where we are" => "a snapshot is in the tree with what was said about it": no_current,
+    "a thin copy is named after its base" => "a thin copy has a name of its own and stands alone": based,
     "a storage's list knows no kinds" => "a storage lists what it holds, by kind": all_kinds,
 }
 
@@ -204,6 +205,14 @@ async fn memory(lab: &Defective, request: Request) -> Answer {
             .and_then(|text| text.parse::<u32>().ok());
         if let Some(number) = number {
             data["memory"] = number.into();
+        }
+    })
+}
+
+async fn based(lab: &Defective, request: Request) -> Answer {
+    lab.real(request).await.edit(|data| {
+        if data["scsi0"] == "thin:vm-210-disk-0,size=8G" {
+            data["scsi0"] = "thin:base-200-disk-0/vm-210-disk-0,size=8G".into();
         }
     })
 }
