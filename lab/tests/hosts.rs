@@ -173,8 +173,15 @@ async fn addresses_and_ports_come_and_go_with_their_machine() {
         closed(answers().await),
         Some(std::io::ErrorKind::ConnectionRefused)
     );
-    lab.good("dns1", "systemctl start ssh").await;
+    // Whoever comes from outside is refused too, in the words of OpenSSH.
+    let (code, _, err) = lab.run("dns1", "true").await;
+    assert_eq!(code, 255, "{err}");
+    let said = "ssh: connect to host dns1 port 22: Connection refused";
+    assert!(err.contains(said), "{err}");
+    lab.good("pve1", "pct exec 101 -- systemctl start ssh")
+        .await;
     answers().await.expect("its SSH again");
+    lab.good("dns1", "true").await;
     lab.api("POST", "/nodes/pve1/lxc/101/status/stop").await;
     let begin = Instant::now();
     while lab.hosts.is_up("dns1") {

@@ -234,9 +234,7 @@ impl Hosts {
         let hosts = machines.iter().cloned().map(host).collect();
         let server = ssh::Server::start(directory, hosts, Some(self.0.program.clone())).await?;
         for machine in machines {
-            if let Some(serve) = server.serves(&machine.spec.name) {
-                self.serve(&machine.spec.name, SSH.0, SSH.1, serve).await;
-            }
+            self.serve_ssh(&machine, &server).await;
         }
         Ok(server)
     }

@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 
 use super::commands::environment;
 use super::machine::Machine;
-use super::{Hosts, Inner, Role};
+use super::{Hosts, Inner, Role, SSH};
 use crate::command::{Later, Serve};
+use crate::ssh;
 use crate::stand_in::{Listen, Service, Table, What};
 
 /// Where on a machine a stand-in's program lies.
@@ -59,6 +60,8 @@ pub(super) struct Offer {
     is_stand_in: bool,
     needs: Option<String>,
     what: What,
+    /// The same service's port on this machine, outside of the lab's network.
+    gate: Option<ssh::Gate>,
     /// By address: the machine's may come and go.
     services: Mutex<BTreeMap<IpAddr, Arc<Service>>>,
 }
@@ -70,6 +73,19 @@ impl Offer {
             is_stand_in,
             needs,
             what,
+            gate: None,
+            services: Mutex::default(),
+        })
+    }
+
+    /// The SSH of a machine.
+    fn ssh(serve: Serve, gate: ssh::Gate) -> Arc<Self> {
+        Arc::new(Self {
+            port: SSH.0,
+            is_stand_in: false,
+            needs: Some(SSH.1.to_owned()),
+            what: What::Own(serve),
+            gate: Some(gate),
             services: Mutex::default(),
         })
     }
@@ -173,6 +189,11 @@ impl Inner {
             let addresses = machine.addresses();
             for offer in machine.offers() {
                 let on = machine.is_up() && self.holds(&machine, &offer);
+                if let Some(gate) = &offer.gate
+                    && let Err(error) = gate.set(on).await
+                {
+                    tracing::warn!(%error, machine = machine.spec.name, "its SSH is not reached");
+                }
                 for (address, service) in offer.known() {
                     if !on || !addresses.contains(&address) {
                         // Turning off does not fail.
@@ -223,6 +244,15 @@ impl Hosts {
                 What::Own(serve),
                 false,
             ));
+            self.0.refresh().await;
+        }
+    }
+
+    /// The SSH of a machine answers while its unit is active: in the lab's network and where clients outside reach it.
+    pub(super) async fn serve_ssh(&self, machine: &Machine, server: &ssh::Server) {
+        let name = &machine.spec.name;
+        if let (Some(serve), Some(gate)) = (server.serves(name), server.gate(name)) {
+            machine.offer(Offer::ssh(serve, gate));
             self.0.refresh().await;
         }
     }

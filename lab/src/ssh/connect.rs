@@ -12,6 +12,8 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 /// How the first argument of such a start begins.
 const MARK: &str = "--runbook-lab-connect=";
+/// The port that a machine of the lab has in its own network.
+const SSH_PORT: u16 = 22;
 /// What it ends with when there is no connection.
 const FAILED: i32 = 1;
 
@@ -26,11 +28,21 @@ pub fn main_if_asked() {
     std::process::exit(match port.and_then(hand_over) {
         Ok(()) => 0,
         Err(error) => {
+            let name = std::env::args().nth(2).unwrap_or_default();
             // Nobody may be listening.
-            let _ = writeln!(io::stderr(), "the lab's host does not answer: {error}");
+            let _ = writeln!(io::stderr(), "{}", said(&name, &error));
             FAILED
         }
     });
+}
+
+/// What OpenSSH says itself where it connects itself.
+fn said(name: &str, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "Connection refused".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("ssh: connect to host {name} port {SSH_PORT}: {why}")
 }
 
 /// Connects, and sends the connection with one byte, as OpenSSH wants it.
@@ -54,6 +66,6 @@ fn hand_over(port: u16) -> io::Result<()> {
 /// The command line for a shell that starts a program so.
 pub(super) fn command(program: &Path, port: u16) -> OsString {
     let program = program.to_string_lossy().replace('\'', r"'\''");
-    // OpenSSH expands `%`.
-    format!("'{}' {MARK}{port}", program.replace('%', "%%")).into()
+    // OpenSSH expands `%`; `%n` is the name as it was asked for, one of those that the configuration has.
+    format!("'{}' {MARK}{port} %n", program.replace('%', "%%")).into()
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 pub use crate::command::{Control, End, Later, Process};
 pub use connect::main_if_asked;
-pub use server::{Host, Server};
+pub use server::{Gate, Host, Server};
 
 /// What stands behind a port: it answers or not, and runs commands.
 pub trait Machine: Send + Sync + 'static {

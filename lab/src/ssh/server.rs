@@ -11,7 +11,7 @@ use std::time::Duration;
 use russh::keys::{PrivateKey, PublicKey};
 use russh::server::{Config, run_stream};
 use russh::{MethodKind, MethodSet, SshId};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVES_MAX: usize = 10;
 /// Connections of one host at a time.
 const CONNECTIONS_MAX: usize = 64;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 128;
 /// Pause after a listener's error (no file descriptors left), before it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,13 +53,23 @@ pub struct Server {
     files: Files,
     key: PublicKey,
     hosts: Mutex<BTreeMap<String, Arc<Port>>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Opens and closes a host's port: as its SSH service is started and stopped. Connections that are there stay.
+#[derive(Clone)]
+pub struct Gate {
+    port: Arc<Port>,
+    key: PublicKey,
 }
 
 /// One host's port.
 struct Port {
     host: Host,
     port: u16,
+    /// Keeps the number while nobody listens: a connection is refused then.
+    _held: TcpSocket,
+    listening: Mutex<Option<JoinHandle<()>>>,
+    is_over: AtomicBool,
     /// What clients were told, and what is shown: they differ after [`Server::change_key`].
     told: String,
     shown: Mutex<PrivateKey>,
@@ -80,7 +92,6 @@ impl Server {
             files,
             key: key.public_key().clone(),
             hosts: Mutex::default(),
-            tasks: Mutex::default(),
         };
         for host in hosts {
             server.open(host).await?;
@@ -127,6 +138,12 @@ impl Server {
         }))
     }
 
+    /// What opens and closes the port of a host; it is open at first.
+    pub fn gate(&self, name: &str) -> Option<Gate> {
+        let (port, key) = (self.find(name)?, self.key.clone());
+        Some(Gate { port, key })
+    }
+
     /// How many connections were opened to a host so far.
     pub fn opened(&self, name: &str) -> usize {
         self.find(name)
@@ -165,21 +182,30 @@ impl Server {
             host: host.name.clone(),
             source,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?;
-        let number = listener.local_addr().map_err(failed)?.port();
+        let held = socket(0).map_err(failed)?;
+        let number = held.local_addr().map_err(failed)?.port();
         let shown = new_key()?;
         let port = Arc::new(Port {
             port: number,
+            _held: held,
+            listening: Mutex::default(),
+            is_over: AtomicBool::new(false),
             told: public(&shown)?,
             shown: Mutex::new(shown),
             reset: Notify::new(),
             opened: AtomicUsize::new(0),
             host,
         });
-        lock(&self.hosts).insert(port.host.name.clone(), port.clone());
-        lock(&self.tasks).push(tokio::spawn(accept(listener, port, self.key.clone())));
+        let key = self.key.clone();
+        let gate = Gate {
+            port: port.clone(),
+            key,
+        };
+        gate.set(true).await.map_err(|source| Error::Listen {
+            host: port.host.name.clone(),
+            source,
+        })?;
+        lock(&self.hosts).insert(port.host.name.clone(), port);
         Ok(())
     }
 
@@ -202,13 +228,46 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for task in lock(&self.tasks).drain(..) {
-            task.abort();
-        }
         for port in lock(&self.hosts).values() {
+            port.is_over.store(true, Ordering::Release);
+            if let Some(task) = lock(&port.listening).take() {
+                task.abort();
+            }
             port.reset.notify_waiters();
         }
     }
+}
+
+impl Gate {
+    /// Opens or closes. When this returns it is so.
+    ///
+    /// # Errors
+    /// When the port cannot be listened at.
+    pub async fn set(&self, open: bool) -> io::Result<()> {
+        if !open {
+            let task = lock(&self.port.listening).take();
+            if let Some(task) = task {
+                task.abort();
+                let _ = task.await; // the socket is closed when the task is gone
+            }
+            return Ok(());
+        }
+        let mut listening = lock(&self.port.listening);
+        if listening.is_none() && !self.port.is_over.load(Ordering::Acquire) {
+            let listener = socket(self.port.port)?.listen(BACKLOG)?;
+            let (port, key) = (self.port.clone(), self.key.clone());
+            *listening = Some(tokio::spawn(accept(listener, port, key)));
+        }
+        Ok(())
+    }
+}
+
+/// A socket with a number of this machine's; the one that holds it and the one that listens share it.
+fn socket(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
 }
 
 async fn accept(listener: TcpListener, port: Arc<Port>, key: PublicKey) {

@@ -32,15 +32,17 @@ struct Boot {
     uptime: f64,
 }
 
-/// Restarts a machine; `is_container`: its kernel is another machine's.
+/// Restarts a machine; `is_container`: its kernel is another machine's. `limit` is the step's time, for people; `time` is
+/// what is left of it.
 pub async fn run(
     remote: &Remote,
     is_container: bool,
-    timeout: Duration,
+    time: Duration,
+    limit: Duration,
     cancel: &Cancel,
 ) -> Report {
-    let deadline = Instant::now() + timeout;
-    match restart(remote, is_container, deadline, timeout, cancel).await {
+    let deadline = Instant::now() + time;
+    match restart(remote, is_container, deadline, limit, cancel).await {
         Ok(boot) => {
             let mut fields = Fields::new();
             fields.set("uptime", boot.uptime);
@@ -59,7 +61,7 @@ async fn restart(
     remote: &Remote,
     is_container: bool,
     deadline: Instant,
-    timeout: Duration,
+    limit: Duration,
     cancel: &Cancel,
 ) -> Result<Boot, Ended> {
     let before = look(remote, deadline, cancel)
@@ -71,12 +73,13 @@ async fn restart(
         .map_err(|error| ended(&error))?;
     let start_counts = is_container && before.start == again.start;
     ask(remote, deadline, cancel).await?;
+    let mut last = String::new();
     loop {
         remote.forget().await;
-        let last = match look(remote, deadline, cancel).await {
+        match look(remote, deadline, cancel).await {
             Ok(boot) if boot.id != before.id => return Ok(boot),
             Ok(boot) if start_counts && boot.start != before.start => return Ok(boot),
-            Ok(_) => "it has not gone down yet".to_owned(),
+            Ok(_) => "it has not gone down yet".clone_into(&mut last),
             Err(RemoteError::Stopped) => return Err(Ended::Aborted),
             // Going on would never mend these.
             Err(
@@ -85,13 +88,14 @@ async fn restart(
                     ..
                 },
             ) => return Err(ended(&error)),
-            Err(error) => error.to_string(),
-        };
+            // The end of the time cut this look short: the one before says more.
+            Err(RemoteError::TimedOut { .. }) if Instant::now() >= deadline && !last.is_empty() => {
+            }
+            Err(error) => last = error.to_string(),
+        }
         if Instant::now() + LOOK_EVERY >= deadline {
-            let timeout = runbook::value::print_duration(timeout);
-            return Err(Ended::TimedOut(format!(
-                "not back within {timeout}: {last}"
-            )));
+            let limit = runbook::value::print_duration(limit);
+            return Err(Ended::TimedOut(format!("not back within {limit}: {last}")));
         }
         tokio::select! {
             biased;

@@ -66,7 +66,8 @@ impl Job<'_> {
         }
         if self.action.name == "reboot" {
             let (remote, is_container) = (&machine.remote, machine.is_container);
-            return Ok(reboot::run(remote, is_container, time, &cx.cancel).await);
+            let limit = cx.timing.timeout;
+            return Ok(reboot::run(remote, is_container, time, limit, &cx.cancel).await);
         }
         let args = self.rendered(cx)?;
         let args = Args::new(self.action, &args).map_err(|error| cx.read(&error))?;

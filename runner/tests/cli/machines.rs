@@ -116,3 +116,72 @@ fn a_container_that_stops_under_a_script_fails_it_and_starts_again() {
     assert!(why.contains("not running"), "{why}");
     assert_eq!(code, 4, "both could not be used");
 }
+
+#[test]
+fn a_connection_that_is_lost_during_a_restart_is_no_failure_of_it() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let restart = |id: &str, target: &str, more: &str| {
+        typed(&format!(
+            "id: {id}\non: {target}\nneeds: []\nreboot: {{}}\n{more}"
+        ))
+    };
+    let boot = |id: &str, more: &str| {
+        typed(&format!(
+            "id: {id}\non: host/nas\neffect: read\nneeds: []\nbash: cat /proc/sys/kernel/random/boot_id\n{more}"
+        ))
+    };
+    let chapter = [
+        "# Guide\n\n## S\n\n".to_owned(),
+        boot("before", "capture: {boot: {stdout: '\\S+'}}"),
+        restart(
+            "restart",
+            "host/nas",
+            "expect: {boot-id: {not: {equals: '{{ steps.before.boot }}'}}, uptime: {at-least: 0}}\ncapture: {boot: boot-id}",
+        ),
+        // What a run goes on with has another connection, to the new boot.
+        boot("after", "expect: {stdout: '{{ steps.restart.boot }}'}"),
+        restart("node", "node/pve1", ""),
+        // A script that takes its own connection away does not know how far it came; what comes next is not touched by it.
+        typed(
+            "id: script\non: host/nas\nneeds: []\ntimeout: 60s\nbash: echo begins; sudo -n systemctl reboot; sleep 300",
+        ),
+        typed(
+            "id: next\non: host/nas\nneeds: []\nretry: 30s\nbash: echo back\nexpect: {stdout: back}",
+        ),
+        // One that does not come back: its time ends the wait, and says what was seen last.
+        typed("id: silence\non: host/nas\nneeds: []\nbash: sudo -n systemctl disable ssh"),
+        restart("gone", "host/nas", "timeout: 6s"),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    book.write("inventory.yaml", INVENTORY);
+    let (code, events) = book.events(&["verify", "--json"]);
+    let ended = ended(&events);
+    for (id, state) in [
+        ("before", "passed"),
+        ("restart", "passed"),
+        ("after", "passed"),
+        ("node", "passed"),
+        ("script", "failed"),
+        ("next", "passed"),
+        ("silence", "passed"),
+        ("gone", "timed-out"),
+    ] {
+        assert_eq!(ended[id]["state"], state, "{id}: {}", told(&ended[id]));
+    }
+    assert_eq!(ended["restart"]["changed"], true);
+    let why = told(&ended["script"]);
+    assert!(
+        why.contains("the connection to host/nas was lost while it ran"),
+        "{why}"
+    );
+    let why = told(&ended["gone"]);
+    assert!(
+        why.contains("not back within 6s: host/nas cannot be used"),
+        "{why}"
+    );
+    assert!(why.contains("Connection refused"), "{why}");
+    assert_eq!(code, 1, "a machine that is not back has failed its step");
+}
