@@ -183,3 +183,26 @@ fn a_call_that_looks_needs_its_right_too() {
     );
     assert!(hint.contains("--roles PVESysAdmin"), "{hint}");
 }
+
+#[test]
+fn an_empty_list_for_lack_of_rights_is_no_proof_of_absence() {
+    let (home, token) = home(&[("/nodes", "PVEAuditor"), ("/storage", "PVEDatastoreUser")]);
+    let steps = step("id: number\non: lxc/web\nlxc: {}\nexpect: {state: absent}")
+        + &step(
+            "id: name\nneeds: []\non: node/pve1\nlxc: {hostname: web, template: debian-12-standard, disk: 'local-lvm:2GiB'}",
+        );
+    // Neither by its number nor by its name: nothing is said to be absent, or made again.
+    let observed = home
+        .book_as(&steps, &token, home.fingerprint())
+        .mode(Mode::Observe);
+    let (message, hint) = told(&observed.refused());
+    assert_eq!(
+        message,
+        "profile `home` lacks rights that this run needs:\n  VM.Audit on /vms/130, for a#s/number\n  \
+         VM.Audit on /vms/9000, for a#s/name"
+    );
+    assert!(hint.contains("--roles PVEVMAdmin"), "{hint}");
+    let run = home.book_as(&steps, &token, home.fingerprint());
+    assert!(told(&run.refused()).0.contains("VM.Allocate on /vms/9000"));
+    assert_eq!(home.get("/nodes/pve1/lxc").as_array().unwrap().len(), 2);
+}

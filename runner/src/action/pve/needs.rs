@@ -62,8 +62,12 @@ pub fn guest(wish: &Wish, before: Before) -> Vec<Need> {
         return Vec::new();
     };
     let mut needs = Needs::new(format!("/vms/{vmid}"));
-    if before.is_there || subject.vmid.is_some() {
-        needs.own(&["VM.Audit"]);
+    // A list that is empty for lack of rights would say that it is not there.
+    match pool(wish) {
+        Some(pool) if !before.is_there && subject.vmid.is_none() => {
+            needs.on(format!("/pool/{pool}"), &["VM.Audit"]);
+        }
+        _ => needs.own(&["VM.Audit"]),
     }
     if before.agent && subject.is_vm() {
         needs.own(&AGENT_ANSWERS);
@@ -95,14 +99,18 @@ pub fn guest(wish: &Wish, before: Before) -> Vec<Need> {
     needs.list
 }
 
+/// The pool that it is to be in.
+fn pool(wish: &Wish) -> Option<&String> {
+    wish.keys.iter().find_map(|(key, wanted)| match wanted {
+        Wanted::Value(pool) if key == "pool" => Some(pool),
+        _ => None,
+    })
+}
+
 /// What is needed for a guest to be made.
 fn created(wish: &Wish, needs: &mut Needs) {
     let subject = &wish.subject;
-    let pool = wish.keys.iter().find_map(|(key, wanted)| match wanted {
-        Wanted::Value(pool) if key == "pool" => Some(pool),
-        _ => None,
-    });
-    if let Some(pool) = pool {
+    if let Some(pool) = pool(wish) {
         // Rights on the pool count for what is made in it.
         needs.object = format!("/pool/{pool}");
     }
@@ -439,6 +447,7 @@ mod tests {
             shown(&guest(&wish, BEFORE)),
             [
                 "/pool/lab VM.Allocate",
+                "/pool/lab VM.Audit",
                 "/pool/lab VM.Config.Options",
                 "/vms/200 VM.Clone"
             ]
