@@ -341,6 +341,17 @@ mod tests {
     #[test]
     fn states_are_told_apart_by_their_texts() {
         assert!(of(500, "CT 130 already exists on node 'pve1'", "").is_taken());
+        let task = |text: &str| Error::Task(text.to_owned());
+        for lost in [
+            "unable to create CT 130 - CT 130 already exists on node 'pve1'",
+            "unable to create VM 200 - VM 200 already exists on node 'pve2'",
+            "unable to create VM 210: config file already exists",
+        ] {
+            assert!(task(lost).is_race_lost(), "{lost}");
+            assert!(!of(500, lost, "").is_race_lost(), "not begun: it is taken");
+        }
+        let disk = "lvcreate 'pve/vm-130-disk-0' error: Logical Volume \"vm-130-disk-0\" already exists in volume group \"pve\"";
+        assert!(!task(disk).is_race_lost());
         assert!(of(500, "CT is locked (backup)", "").is_locked());
         let lock = of(
             500,

@@ -30,6 +30,12 @@ impl Error {
         self.says(&["already exists"])
     }
 
+    /// A task that was to create a guest found its number taken: somebody was faster. A disk that exists already is none of it.
+    pub fn is_race_lost(&self) -> bool {
+        matches!(self, Self::Task(_))
+            && self.says(&[" already exists on node '", "config file already exists"])
+    }
+
     /// The guest is locked by something that goes on, or was left behind by something that did not end.
     pub fn is_locked(&self) -> bool {
         self.says(&[" is locked ("])

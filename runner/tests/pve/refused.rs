@@ -106,6 +106,28 @@ fn a_number_that_is_taken_stays_who_has_it() {
         ran.why("race"),
         "number 150 was taken by another guest meanwhile"
     );
+    // Between the request and its task: it is the same, and nothing of the other's is taken back.
+    let late = || {
+        let died = "unable to create CT 9000 - CT 9000 already exists on node 'pve1'";
+        home.cluster.faults().plan(
+            when("", "vzcreate", 1),
+            Fault::Task(Death::Failed(died.into())),
+        );
+    };
+    late();
+    let ran = home
+        .book(&make("late", 150).replace("needs: []", "needs: []\ncleanup: always"))
+        .run();
+    assert_eq!(
+        ran.why("late"),
+        "number 150 was taken by another guest meanwhile"
+    );
+    assert_eq!(
+        ran.undone(),
+        ["late passed"],
+        "{:?}",
+        ran.result.left_behind
+    );
     // A number of the profile's own: the next one.
     race(1);
     let free = "id: free\non: node/pve1\nlxc: {hostname: mine, template: debian-12-standard, disk: 'local-lvm:2GiB'}\nexpect: {vmid: 9001}\ncleanup: always";
@@ -117,6 +139,9 @@ fn a_number_that_is_taken_stays_who_has_it() {
         "{:?}",
         ran.result.left_behind
     );
+    late();
+    let ran = home.book(&step(free)).run();
+    assert_eq!(ran.states(), ["free passed"], "{}", ran.why("free"));
 }
 
 #[test]

@@ -21,8 +21,16 @@ pub(super) async fn create(world: &World, wish: &Wish, former: &mut Former) -> D
         let vmid = number(world, &wish.subject, &tried).await?;
         let new = Guest::new(kind_of(wish.subject.kind), node.clone(), vmid);
         former.vmid = Some(vmid);
-        let made = make(world, wish, &new).await?;
-        let Created::Task(upid) = made else {
+        let is_taken = match make(world, wish, &new).await? {
+            Created::Taken(_) => true,
+            Created::Task(upid) => match world.wait(&upid).await {
+                Ok(()) => false,
+                // The number was free when the task began; it made nothing.
+                Err(stop) if stop.race_lost => true,
+                Err(stop) => return Err(stop),
+            },
+        };
+        if is_taken {
             // Whose number it is now is not ours to touch.
             former.vmid = None;
             tried.push(vmid);
@@ -33,8 +41,7 @@ pub(super) async fn create(world: &World, wish: &Wish, former: &mut Former) -> D
                 format!("number {vmid} was taken by another guest meanwhile"),
                 "look at that guest, or write another `vmid`",
             ));
-        };
-        world.wait(&upid).await?;
+        }
         if matches!(wish.source, Some(Source::Clone { .. })) {
             mark(world, wish, &new).await?;
         }

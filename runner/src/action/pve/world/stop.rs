@@ -13,6 +13,8 @@ pub struct Stop {
     pub note: Option<String>,
     /// The guest, snapshot or storage that is not there.
     pub absent: bool,
+    /// A guest that was to be made found its number taken: somebody was faster.
+    pub race_lost: bool,
     /// A change that did not begin: nothing is different from before.
     pub untouched: bool,
 }
@@ -60,6 +62,7 @@ impl From<Ended> for Stop {
             ended,
             note: None,
             absent: false,
+            race_lost: false,
             untouched: false,
         }
     }
@@ -75,6 +78,12 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         let mut failure = Failure::new(error.to_string()).hint(error.hint());
         failure.refused = error.kind() == ErrorKind::Refused;
+        if error.is_race_lost() {
+            return Self {
+                race_lost: true,
+                ..failure.into()
+            };
+        }
         match (&error, error.kind()) {
             (Error::Deadline { .. }, _) => Ended::TimedOut(failure.message).into(),
             (Error::ProxyTimeout(_) | Error::ProxyFailed { .. }, _)
