@@ -334,7 +334,7 @@ impl Former {
                 json!({"action": "file", "path": former.path, "was": was})
             }
             Self::System(former) => former.data(),
-            Self::Pve(former) => former.data(),
+            Self::Pve(former) => former.data(kept),
             Self::Git(former) => json!({"action": "git", "path": former.path}),
         }
     }
@@ -346,6 +346,7 @@ impl Former {
                 found: file::Found::File(content, _),
                 ..
             }) => Some(content),
+            Self::Pve(former) => former.content(),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use runbook_lab::isolate;
 
 use crate::book::{TestBook, text};
-use crate::helper::{ended, told, typed};
+use crate::helper::{Homelab, ended, told, typed};
 
 const INVENTORY: &str = "\
 nodes:
@@ -49,6 +49,12 @@ fn a_text_is_written_on_the_node_once_and_taken_back() {
         ),
         make("other", "caddy", ""),
         dump("changed", "caddy"),
+        // The text before it is nobody's any more.
+        script(
+            "tidy",
+            "ls /var/lib/vz/snippets | wc -l",
+            "effect: read\nexpect: {stdout: '1'}",
+        ),
         script("lost", "rm /var/lib/vz/snippets/*", "expect: {exit: 0}"),
         make("back", "caddy", ""),
         script(
@@ -72,6 +78,7 @@ fn a_text_is_written_on_the_node_once_and_taken_back() {
         ("mode", "passed", false),
         ("other", "passed", true),
         ("changed", "passed", false),
+        ("tidy", "passed", false),
         ("lost", "passed", true),
         ("back", "passed", true),
         ("files", "passed", false),
@@ -98,4 +105,59 @@ fn a_text_is_written_on_the_node_once_and_taken_back() {
         .map(|event| format!("{} {}", text(&event["state"]), text(&event["summary"])))
         .collect();
     assert_eq!(undone, ["passed remove vm 140"]);
+}
+
+#[test]
+fn a_text_that_was_replaced_goes_and_comes_back_with_what_named_it() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let lab = Homelab::start();
+    let make = |package: &str, more: &str| {
+        typed(&format!(
+            "id: make\non: node/pve1\nvm:\n  vmid: 9001\n  hostname: box\n  disk: local-lvm:8GiB\n  cloud-init:\n    user: admin\n    user-data: |\n      #cloud-config\n      packages: [{package}]\n{more}"
+        ))
+    };
+    let lists = |packages: &[&str]| {
+        let expect: String = packages
+            .iter()
+            .map(|package| format!("packages: [{package}]\n"))
+            .collect();
+        script(
+            "look",
+            "cat /var/lib/vz/snippets/* | grep packages | sort",
+            &format!("effect: read\nneeds: []\nexpect: {{stdout: {expect:?}}}")
+                .replace("\\n\"", "\""),
+        )
+    };
+    let good = |steps: &str| {
+        let (code, ended, events) = lab.run(steps);
+        let all: Vec<String> = ended.values().map(told).collect();
+        assert_eq!(code, 0, "{all:?}");
+        (ended, events)
+    };
+    good(&(make("nginx", "") + &lists(&["nginx"])));
+    // Replaced, and taken back at the end of the run: the text is there again.
+    let (_, events) = good(&(make("caddy", "cleanup: always\n") + &lists(&["caddy"])));
+    assert!(
+        events
+            .iter()
+            .any(|event| event["event"] == "undo-finished" && event["state"] == "passed"),
+        "{events:?}"
+    );
+    good(&lists(&["nginx"]));
+    // What a snapshot may go back to stays, and that is said.
+    let snapshot = "id: point\non: node/pve1\nproxmox: {path: /nodes/pve1/qemu/9001/snapshot, method: POST, params: {snapname: before}}";
+    good(&typed(snapshot));
+    let (ended, _) = good(&(make("caddy", "") + &lists(&["caddy", "nginx"])));
+    let said = told(&ended["make"]);
+    assert!(
+        said.contains("stays on `pve1`: a machine or a snapshot names it"),
+        "{said}"
+    );
+    // What nobody names goes.
+    let (ended, _) = good(&make("httpd", ""));
+    assert!(ended["make"]["note"].is_null(), "{:#}", ended["make"]);
+    good(&lists(&["httpd", "nginx"]));
 }

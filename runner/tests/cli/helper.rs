@@ -150,14 +150,14 @@ fn an_installer_of_the_book_runs_on_the_labs_node() {
 }
 
 /// A lab that goes on, as something real.
-struct Homelab {
+pub(crate) struct Homelab {
     book: TestBook,
     child: Child,
     told: Value,
 }
 
 impl Homelab {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let step = format!("id: x\non: lxc/web\nhelper-script: {{app: web, commit: {COMMIT}}}");
         let other = step.replace("lxc/web", "lxc/db").replace("id: x", "id: y");
         let book = TestBook::new(&chapter(&(typed(&step) + &typed(&other))));
@@ -187,7 +187,10 @@ impl Homelab {
     }
 
     /// Runs the steps, and says how they ended.
-    fn run(&self, steps: &str) -> (i32, std::collections::BTreeMap<String, Value>, Vec<Value>) {
+    pub(crate) fn run(
+        &self,
+        steps: &str,
+    ) -> (i32, std::collections::BTreeMap<String, Value>, Vec<Value>) {
         let book = self.book(steps);
         let (code, events) = book.events(&["run", "guide", "--profile", "home", "--json"]);
         (code, ended(&events), events)

@@ -3,9 +3,12 @@
 //! The API takes the name of such a file and never its content, so it is written on the node. Its name has the sum of its
 //! content: whether a machine has this text is seen by the API alone, and a file that others use is never changed.
 
-use runbook_proxmox::storage;
+use runbook_proxmox::guest::Guest;
+use runbook_proxmox::{cluster, storage};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::pairs::Pairs;
 use super::world::{Done, Stop, World};
 use crate::action::Ended;
 use crate::action::shell::Shell;
@@ -17,6 +20,7 @@ const SUM_CHARS: usize = 16;
 /// The storage that is taken before others.
 const USUAL: &str = "local";
 
+const READ: &str = "base64 \"$(pvesm path \"$VOLUME\")\"";
 const REMOVE: &str = "rm -f \"$(pvesm path \"$VOLUME\")\"";
 
 /// A text and where it lies.
@@ -78,6 +82,55 @@ pub async fn place(world: &World, node: &str, owner: &str, text: &str) -> Done<S
     })
 }
 
+/// The part of a file's name that says whose it is, of one of ours.
+fn owner(volume: &str) -> Option<&str> {
+    let (_, name) = volume.split_once(":snippets/")?;
+    let (owner, sum) = name.strip_suffix(".yaml")?.rsplit_once('-')?;
+    let is_sum = sum.len() == SUM_CHARS && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_sum && owner.starts_with("runbook-")).then_some(owner)
+}
+
+/// Whether a machine names a file: in its configuration, or in one of its snapshots, which it may go back to.
+///
+/// # Errors
+///
+/// When they cannot be read.
+async fn names(world: &World, guest: &Guest, volume: &str, snapshots: bool) -> Done<bool> {
+    let named = |config: &Value| {
+        let text = config.get("cicustom").and_then(Value::as_str);
+        text.is_some_and(|text| Pairs::parse(text).iter().any(|(_, value)| value == volume))
+    };
+    if named(&world.read(world.client.call(&guest.config())).await?) {
+        return Ok(true);
+    }
+    if !snapshots {
+        return Ok(false);
+    }
+    for snapshot in world.read(guest.read_snapshots(&world.client)).await? {
+        let request = guest.config().with("snapshot", &snapshot.name);
+        if named(&world.read(world.client.call(&request)).await?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether any machine of the cluster names a file: a copy names that of its original.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub async fn is_named(world: &World, of: &Guest, volume: &str) -> Done<bool> {
+    let guests = world.read(cluster::guests(&world.client)).await?;
+    for listed in guests {
+        let guest = listed.guest;
+        if guest.kind == of.kind && names(world, &guest, volume, true).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether the file is there.
 ///
 /// # Errors
@@ -95,6 +148,39 @@ pub async fn is_there(world: &World, snippet: &Snippet) -> Done<bool> {
 }
 
 impl Snippet {
+    /// The file that a machine has instead, where it is one of the same owner; `cicustom` is what its configuration says.
+    ///
+    /// # Errors
+    ///
+    /// How the step ends when it cannot be read.
+    pub async fn before(&self, shell: &Shell, cicustom: &str) -> Result<Option<Self>, Ended> {
+        let Some(volume) = Pairs::parse(cicustom).get("user").map(str::to_owned) else {
+            return Ok(None);
+        };
+        if volume == self.volume
+            || owner(&volume).is_none()
+            || owner(&volume) != owner(&self.volume)
+        {
+            return Ok(None);
+        }
+        let said = shell.ask(READ, &[("VOLUME", &volume)]).await?;
+        if said.code != 0 || !said.is_whole {
+            // It is gone, or no text that could be put back.
+            return Ok(None);
+        }
+        use base64::Engine as _;
+        let bytes: String = said.stdout.split_whitespace().collect();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(bytes);
+        let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let storage = volume.split(':').next().unwrap_or_default().to_owned();
+        Ok(text.map(|text| Self {
+            text,
+            node: self.node.clone(),
+            volume,
+            storage,
+        }))
+    }
+
     /// What would be written, for people.
     pub fn lines(&self) -> Vec<String> {
         let head = format!("+ {} on {}:", self.volume, self.node);
@@ -143,4 +229,29 @@ fn wrapped(text: &str) -> String {
         .filter_map(|line| std::str::from_utf8(line).ok())
         .collect();
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owner;
+
+    #[test]
+    fn only_files_of_ours_have_an_owner() {
+        assert_eq!(
+            owner("local:snippets/runbook-140-0123456789abcdef.yaml"),
+            Some("runbook-140")
+        );
+        assert_eq!(
+            owner("nas:snippets/runbook-my-box-0123456789abcdef.yaml"),
+            Some("runbook-my-box")
+        );
+        for other in [
+            "local:snippets/mine.yaml",
+            "local:snippets/runbook-140-xyz.yaml",
+            "local:iso/runbook-140-0123456789abcdef.yaml",
+            "local:snippets/other-140-0123456789abcdef.yaml",
+        ] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
 }

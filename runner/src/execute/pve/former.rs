@@ -31,10 +31,18 @@ impl Former {
         }
     }
 
-    /// What another process needs to do it.
-    pub(in crate::execute) fn data(&self) -> Value {
+    /// The content that another process needs.
+    pub(in crate::execute) fn content(&self) -> Option<&[u8]> {
         match self {
-            Self::Guest(former) => former.data(),
+            Self::Guest(former) => Some(former.snippet_before.as_ref()?.text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    /// What another process needs to do it, without contents: those lie in `kept`.
+    pub(in crate::execute) fn data(&self, kept: Option<&str>) -> Value {
+        match self {
+            Self::Guest(former) => former.data(kept),
             Self::Snapshot(former) => json!({
                 "action": "snapshot", "node": former.guest.node, "vmid": former.guest.vmid,
                 "name": former.name, "present": former.present, "description": former.description,

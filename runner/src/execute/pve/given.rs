@@ -1,10 +1,12 @@
 //! The text that a virtual machine's cloud-init reads, and the node where it is written.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use runbook::model::Target;
 use runbook::outcome::Mode;
+use runbook_proxmox::guest::Guest;
 
 use super::super::context::Cx;
 use super::{Read, Stop, World, outcome};
@@ -23,6 +25,8 @@ pub(super) struct Given {
     /// The node; nothing is written where it is only looked.
     shell: Option<Shell>,
     is_missing: AtomicBool,
+    /// What the machine has instead, where that was given by a book too.
+    before: Mutex<Option<Snippet>>,
 }
 
 impl Given {
@@ -66,11 +70,23 @@ impl Given {
             snippet,
             shell,
             is_missing: AtomicBool::new(false),
+            before: Mutex::default(),
         }))
     }
 
-    /// Whether the file is there; what is missing is part of the difference.
-    pub(super) async fn compare(&self, world: &World, diff: &mut Option<String>) -> Done<()> {
+    /// Whether the file is there; what is missing is part of the difference. The one that would go is read meanwhile.
+    pub(super) async fn compare(&self, world: &World, found: &mut life::Found) -> Done<()> {
+        let is = found
+            .seen
+            .as_ref()
+            .and_then(|seen| seen.config.get("cicustom"));
+        if let (Some(shell), Some(is)) = (&self.shell, is) {
+            // Once it is changed there is none: what was read before counts.
+            if let Some(before) = self.snippet.before(shell, is).await? {
+                *self.before() = Some(before);
+            }
+        }
+        let diff = &mut found.diff;
         let is_missing = !snippet::is_there(world, &self.snippet).await?;
         self.is_missing.store(is_missing, Ordering::Relaxed);
         if is_missing {
@@ -85,6 +101,35 @@ impl Given {
     pub(super) fn made(&self) -> Option<String> {
         let is_missing = self.is_missing.load(Ordering::Relaxed);
         is_missing.then(|| self.snippet.volume.clone())
+    }
+
+    fn before(&self) -> MutexGuard<'_, Option<Snippet>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the machine had before, which goes.
+    pub(super) fn replaced(&self) -> Option<Snippet> {
+        self.before().clone()
+    }
+
+    /// Removes what the machine had before, where nobody names it any more; why it stays is a remark.
+    pub(super) async fn tidy(&self, world: &World, guest: &Guest) -> Option<String> {
+        let before = self.before().clone()?;
+        let volume = &before.volume;
+        let stays = |why: String| Some(format!("`{volume}` stays on `{}`: {why}", before.node));
+        match snippet::is_named(world, guest, volume).await {
+            Ok(true) => stays("a machine or a snapshot names it".to_owned()),
+            Ok(false) => match self.remove(volume).await {
+                Ok(()) => None,
+                Err(stop) => stays(stop.message()),
+            },
+            Err(stop) => stays(stop.message()),
+        }
+    }
+
+    /// Writes what the machine had before.
+    pub(super) async fn put_back(&self, before: &Snippet) -> Done<()> {
+        Ok(before.write(self.shell()?).await?)
     }
 
     /// Writes it where it is missing.

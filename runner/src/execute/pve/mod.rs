@@ -52,6 +52,8 @@ pub(super) struct Wish {
     /// Whether the guest was started by this step: it may not have its address yet.
     started: AtomicBool,
     note: Mutex<Option<String>>,
+    /// What is left though nobody needs it.
+    stays: Mutex<Option<String>>,
 }
 
 enum What {
@@ -126,6 +128,7 @@ impl Wish {
             asked: asked(job),
             started: AtomicBool::new(false),
             note: Mutex::default(),
+            stays: Mutex::default(),
         })
     }
 
@@ -145,7 +148,7 @@ impl Wish {
             What::Guest(wish) => {
                 let mut found = life::compare(world, wish).await?;
                 if let Some(given) = &self.given {
-                    given.compare(world, &mut found.diff).await?;
+                    given.compare(world, &mut found).await?;
                 }
                 let seen = found.seen.as_ref();
                 let diff = found.diff.clone();
@@ -156,7 +159,7 @@ impl Wish {
                     Fields::new()
                 };
                 let waiting = seen.and_then(life::waiting);
-                *self.note.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+                self.remark(waiting);
                 (Found::Guest(Box::new(found)), fields, diff)
             }
             What::Snapshot(wish) => {
@@ -185,7 +188,7 @@ impl Wish {
                     fields = life::fields(world, &wish.guest, seen, self.asked, started).await?;
                     fields.set("log", wish.log());
                 }
-                *self.note.lock().unwrap_or_else(PoisonError::into_inner) = wish.note();
+                self.remark(wish.note());
                 (Found::Guest(Box::new(found)), fields, diff)
             }
         })
@@ -197,6 +200,7 @@ impl Wish {
             (What::Guest(wish), Found::Guest(found)) => {
                 let mut former = life::former(wish, found);
                 former.snippet = self.given.as_ref().and_then(Given::made);
+                former.snippet_before = self.given.as_ref().and_then(Given::replaced);
                 Former::Guest(former)
             }
             (What::Snapshot(wish), Found::Snapshot(found)) => {
@@ -227,6 +231,10 @@ impl Wish {
                     Err(stop) => Err(stop),
                 };
                 self.started.store(!ran || wish.restart, Ordering::Relaxed);
+                if let (Ok(()), Some(given), Some(seen)) = (&changed, &self.given, &found.seen) {
+                    let stays = given.tidy(world, &seen.guest).await;
+                    *self.stays.lock().unwrap_or_else(PoisonError::into_inner) = stays;
+                }
                 changed
             }
             (What::Snapshot(wish), Found::Snapshot(found), _) => {
@@ -255,6 +263,12 @@ impl Wish {
         let world = &self.world;
         let restored = match former {
             Former::Guest(former) => {
+                if let (Some(before), Some(given)) = (&former.snippet_before, &self.given) {
+                    given
+                        .put_back(before)
+                        .await
+                        .map_err(|stop| stop.message())?;
+                }
                 life::restore(world, former).await?;
                 match (&former.snippet, &self.given) {
                     (Some(volume), Some(given)) => given.remove(volume).await,
@@ -281,10 +295,12 @@ impl Wish {
 
     /// What the tasks logged, and a remark, for the result.
     pub(super) fn shown(&self) -> Shown {
-        let note = self.note.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = [&self.note, &self.stays]
+            .map(|note| note.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
         Shown {
             output: self.output(),
-            note: note.clone(),
+            note: (!notes.is_empty()).then(|| notes.join("; ")),
             stand_in: self.stood_in(),
         }
     }
@@ -294,6 +310,10 @@ impl Wish {
         outcome.output = self.output();
         outcome.stand_in = self.stood_in();
         outcome
+    }
+
+    fn remark(&self, note: Option<String>) {
+        *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note;
     }
 
     /// Whether a file of the book ran in the place of an installer.

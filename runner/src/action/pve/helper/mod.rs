@@ -175,6 +175,7 @@ pub fn former(wish: &Wish) -> Former {
         node: subject.node.clone().unwrap_or_default(),
         was: Was::Absent,
         snippet: None,
+        snippet_before: None,
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::guest::compare::{self, Changes, Config};
 use super::super::guest::{State, Wish, keys};
 use super::super::pairs::{FIRST, Pairs};
+use super::super::snippet::Snippet;
 use super::super::world::{Done, Seen, Stop, World, kind_of};
 use super::power::{start, stop};
 use super::{Found, look};
@@ -24,6 +25,8 @@ pub struct Former {
     pub was: Was,
     /// A file for snippets that was made for it.
     pub snippet: Option<String>,
+    /// The one that it had before, which goes.
+    pub snippet_before: Option<Snippet>,
 }
 
 /// What was there before a change.
@@ -60,6 +63,7 @@ pub fn former(wish: &Wish, found: &Found) -> Former {
             node: wish.subject.node.clone().unwrap_or_default(),
             was: Was::Absent,
             snippet: None,
+            snippet_before: None,
         };
     };
     let changes = compare::changes(wish, &seen.config).unwrap_or_default();
@@ -78,6 +82,7 @@ pub fn former(wish: &Wish, found: &Found) -> Former {
         node: seen.guest.node.clone(),
         was,
         snippet: None,
+        snippet_before: None,
     }
 }
 
@@ -226,8 +231,8 @@ impl Former {
         }
     }
 
-    /// What another process needs to do it.
-    pub fn data(&self) -> Value {
+    /// What another process needs to do it; the text that it had before lies in `kept`.
+    pub fn data(&self, kept: Option<&str>) -> Value {
         let was = match &self.was {
             Was::Absent => json!({"is": "absent"}),
             Was::Removed => json!({"is": "removed"}),
@@ -246,6 +251,7 @@ impl Former {
         };
         json!({
             "action": self.kind, "vmid": self.vmid, "node": self.node, "was": was, "snippet": self.snippet,
+            "snippet-before": self.snippet_before.as_ref().map(|before| json!({"volume": before.volume, "content": kept})),
         })
     }
 }
