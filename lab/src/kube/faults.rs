@@ -50,6 +50,7 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct Inner {
     requests: u64,
+    struck: u64,
     planned: Vec<(When, Fault, u32)>,
 }
 
@@ -69,10 +70,16 @@ impl Faults {
         self.lock().requests
     }
 
+    /// How often a planned fault has struck.
+    pub fn struck(&self) -> u64 {
+        self.lock().struck
+    }
+
     /// Counts a request and says what goes wrong with it.
     pub(crate) fn request(&self, method: &str, path: &str, watch: bool) -> Option<Fault> {
         let mut inner = self.lock();
         inner.requests += 1;
+        let inner = &mut *inner;
         let (_, fault, struck) = inner.planned.iter_mut().find(|(when, _, struck)| {
             (when.times == 0 || *struck < when.times)
                 && when.method.as_deref().is_none_or(|own| own == method)
@@ -80,6 +87,7 @@ impl Faults {
                 && when.watch.is_none_or(|own| own == watch)
         })?;
         *struck += 1;
+        inner.struck += 1;
         Some(fault.clone())
     }
 

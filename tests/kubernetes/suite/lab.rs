@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use runbook_lab::hosts::{Error, Hosts};
 use runbook_lab::isolate::SandboxConfig;
 use runbook_lab::kube::{NoPrograms, Programs, Settings};
@@ -57,35 +55,13 @@ impl Lab {
 
     /// Writes the kubeconfig and `env`, as `tests/control-plane/up` does.
     fn describe(&self, kubectl: Option<PathBuf>) -> Result<()> {
-        std::fs::write(self.kubeconfig(), self.kubeconfig_text())?;
+        std::fs::write(self.kubeconfig(), self.server.kubeconfig_with_certificate())?;
         let mut env = String::new();
         if let Some(kubectl) = kubectl {
             env.push_str(&format!("KUBECTL={}\n", kubectl.display()));
         }
         std::fs::write(self.directory.path().join("env"), env)?;
         Ok(())
-    }
-
-    /// With the same two contexts.
-    fn kubeconfig_text(&self) -> String {
-        let (certificate, key) = self.server.certificate();
-        let [authority, certificate, key] =
-            [self.server.ca(), certificate, key].map(|text| STANDARD.encode(text));
-        let (url, token) = (self.server.url(), self.server.token());
-        format!(
-            "apiVersion: v1
-kind: Config
-clusters:
-- {{name: lab, cluster: {{server: {url:?}, certificate-authority-data: {authority}}}}}
-users:
-- {{name: admin, user: {{token: {token}}}}}
-- {{name: admin-certificate, user: {{client-certificate-data: {certificate}, client-key-data: {key}}}}}
-contexts:
-- {{name: admin, context: {{cluster: lab, user: admin}}}}
-- {{name: admin-certificate, context: {{cluster: lab, user: admin-certificate}}}}
-current-context: admin
-"
-        )
     }
 
     fn kubeconfig(&self) -> PathBuf {

@@ -67,6 +67,7 @@ pub(super) fn fill(state: &State, resource: &Resource, value: &mut Value) {
         schema::fill_defaults(resource.schema(), value);
         return;
     }
+    schema::normalize(resource.schema(), value);
     drop_nulls(resource.schema(), value);
     match resource.qualified().as_str() {
         "pods" => pod_defaults::pod_spec(spec(value)),

@@ -21,8 +21,9 @@ use super::resource::{Registry, Resource};
 use super::schema;
 use super::status::{Cause, Refusal, Result};
 
+pub(crate) use super::schema::parse_quantity;
 pub(crate) use delete::Deletion;
-pub(crate) use quota::{parse_quantity, used};
+pub(crate) use quota::used;
 
 /// Letters of a body without a kind that are shown again.
 const MISSING_SHOWN: usize = 30;

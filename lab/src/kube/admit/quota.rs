@@ -6,43 +6,9 @@ use serde_json::{Value, json};
 
 use crate::kube::object;
 use crate::kube::resource::Resource;
+use crate::kube::schema::parse_quantity;
 use crate::kube::state::State;
 use crate::kube::status::{Refusal, Result};
-
-/// A quantity in thousandths.
-pub(crate) fn parse_quantity(text: &str) -> Option<i128> {
-    const UNITS: [(&str, i128); 12] = [
-        ("Ki", 1 << 10),
-        ("Mi", 1 << 20),
-        ("Gi", 1 << 30),
-        ("Ti", 1 << 40),
-        ("Pi", 1 << 50),
-        ("Ei", 1 << 60),
-        ("k", 1_000),
-        ("M", 1_000_000),
-        ("G", 1_000_000_000),
-        ("T", 1_000_000_000_000),
-        ("P", 1_000_000_000_000_000),
-        ("E", 1_000_000_000_000_000_000),
-    ];
-    let (number, factor) = match UNITS.iter().find(|(unit, _)| text.ends_with(unit)) {
-        Some((unit, factor)) => (&text[..text.len() - unit.len()], factor * 1000),
-        None => match text.strip_suffix('m') {
-            Some(number) => (number, 1),
-            None => (text, 1000),
-        },
-    };
-    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
-    let negative = whole.starts_with('-');
-    let mut out = whole.parse::<i128>().ok()?.checked_mul(factor)?;
-    if !part.is_empty() {
-        let digits = part.get(..part.len().min(9))?;
-        let fraction =
-            digits.parse::<i128>().ok()? * factor / 10i128.pow(u32::try_from(digits.len()).ok()?);
-        out += if negative { -fraction } else { fraction };
-    }
-    Some(out)
-}
 
 /// The number of a quantity in JSON.
 fn quantity(value: &Value) -> i128 {

@@ -3,6 +3,7 @@
 //! The rules are those of structured-merge-diff: sets of paths, a merge, a comparison. Nothing here stores anything.
 
 mod conflict;
+mod go;
 mod managed;
 mod set;
 mod walk;

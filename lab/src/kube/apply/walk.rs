@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::go;
 use super::names_field;
 use super::set::{Element, Set};
 use crate::kube::schema::{ListKind, Schema, Shape, shape};
@@ -328,19 +329,14 @@ fn look(schema: Option<&Schema>, value: &Value, path: &mut Vec<Element>) -> Opti
             _ if own.int_or_string || value.is_null() => "",
             Some("object") if !value.is_object() => "map",
             Some("array") if !value.is_array() => "list",
-            Some("string") if value.is_object() || value.is_array() || value.is_boolean() => {
-                "string"
-            }
+            Some("string") if !value.is_string() && !schema.is_quantity() => "string",
             Some("integer" | "number") if !value.is_number() => "numeric (int or float)",
             Some("boolean") if !value.is_boolean() => "boolean",
             _ => "",
         };
         if !wanted.is_empty() {
-            return Some(format!(
-                "{}: expected {wanted}, got &{{{}}}",
-                shown(path),
-                value.to_string().trim_matches('"')
-            ));
+            let got = go::got(wanted, value);
+            return Some(format!("{}: expected {wanted}, got {got}", shown(path)));
         }
     }
     match (&shape, value) {

@@ -143,6 +143,8 @@ fn pull_fails(state: &mut State, live: &Arc<Object>, uid: &str) -> Again {
         &format!("Back-off pulling image \"{image}\""),
         "kubelet",
     );
+    let failed = "Error: ImagePullBackOff";
+    state.event(&live.value, "Warning", "Failed", failed, "kubelet");
     None
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn undecodable(
     }
     let wanted = own.kind.as_deref().unwrap_or_default();
     let fits = match wanted {
-        "string" => found == "string" || (found == "number" && is_quantity(schema)),
+        "string" => found == "string" || (found == "number" && schema.is_quantity()),
         "integer" => value.as_i64().is_some() || value.as_u64().is_some(),
         "number" => found == "number",
         "boolean" => found == "bool",
@@ -164,10 +164,6 @@ fn go_name(schema: &Schema) -> Option<String> {
     let mut parts = name.rsplit('.');
     let (kind, version) = (parts.next()?, parts.next()?);
     Some(format!("{version}.{kind}"))
-}
-
-fn is_quantity(schema: &Schema) -> bool {
-    schema.reference.as_deref() == Some("io.k8s.apimachinery.pkg.api.resource.Quantity")
 }
 
 /// What a custom resource's schema forbids.

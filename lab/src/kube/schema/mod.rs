@@ -3,6 +3,7 @@
 
 mod check;
 mod fill;
+mod quantity;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use check::{check_values, prune, undecodable};
 pub(crate) use fill::fill_defaults;
+pub(crate) use quantity::{normalize, parse_quantity};
 
 /// Resources and schemas of Kubernetes 1.36; see `derive_kube.py`.
 const TABLE: &str = include_str!("../../../schema/kube-1.36.json");
@@ -167,6 +169,11 @@ impl Schema {
             Some(name) => table().types.get(name).unwrap_or(self),
             None => self,
         }
+    }
+
+    /// Whether it is a number with a unit.
+    pub(crate) fn is_quantity(&self) -> bool {
+        self.reference.as_deref() == Some("io.k8s.apimachinery.pkg.api.resource.Quantity")
     }
 
     /// Whether anything may stand here.

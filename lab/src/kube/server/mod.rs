@@ -160,7 +160,7 @@ impl Server {
     }
 
     /// The administrator's certificate and its key, both as PEM.
-    pub fn certificate(&self) -> (&str, &str) {
+    fn certificate(&self) -> (&str, &str) {
         (&self.client.certificate_pem, &self.client.key_pem)
     }
 
@@ -183,6 +183,29 @@ impl Server {
              users:\n- name: {user}\n  user:\n    token: {token}\n\
              contexts:\n- name: {cluster}\n  context:\n    cluster: {cluster}\n    user: {user}\ncurrent-context: {cluster}\n",
             self.url()
+        )
+    }
+
+    /// The administrator's kubeconfig with a second context, `admin-certificate`: the same rights by client certificate.
+    pub fn kubeconfig_with_certificate(&self) -> String {
+        use base64::Engine;
+        let (certificate, key) = self.certificate();
+        let [authority, certificate, key] = [self.ca(), certificate, key]
+            .map(|text| base64::engine::general_purpose::STANDARD.encode(text));
+        let (url, token) = (self.url(), self.token());
+        format!(
+            "apiVersion: v1
+kind: Config
+clusters:
+- {{name: lab, cluster: {{server: \"{url}\", certificate-authority-data: {authority}}}}}
+users:
+- {{name: admin, user: {{token: {token}}}}}
+- {{name: admin-certificate, user: {{client-certificate-data: {certificate}, client-key-data: {key}}}}}
+contexts:
+- {{name: admin, context: {{cluster: lab, user: admin}}}}
+- {{name: admin-certificate, context: {{cluster: lab, user: admin-certificate}}}}
+current-context: admin
+"
         )
     }
 

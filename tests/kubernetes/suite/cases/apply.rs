@@ -22,6 +22,8 @@ cases![
     a_stale_version_is_409,
     a_dry_run_stores_nothing,
     a_field_that_no_schema_has_is_500,
+    a_value_of_another_type_is_500,
+    a_quantity_written_otherwise_changes_nothing,
     the_same_key_twice_is_refused,
     a_conflict_changes_nothing,
     null_is_owned_and_empties,
@@ -308,6 +310,81 @@ async fn a_field_that_no_schema_has_is_500(t: &Context) -> Result<()> {
         "failed to create typed patch object (/web; apps/v1, Kind=Deployment): .spec.replicaz: field not declared in schema"
     );
     t.admin().get(&path).await?.failure(404, "NotFound")?;
+    Ok(())
+}
+
+async fn a_value_of_another_type_is_500(t: &Context) -> Result<()> {
+    let map = format!("{}/a", t.configmaps().await?);
+    let web = format!("{}/web", t.resource("apps/v1", "deployments").await?);
+    let with = |field: &str, value: Value| {
+        let mut body = deployment("web", 0);
+        body["spec"][field] = value;
+        body
+    };
+    for (path, kind, body, text) in [
+        (
+            &map,
+            "/v1, Kind=ConfigMap",
+            data("a", &json!({"k": 1})),
+            ".data.k: expected string, got &value.valueUnstructured{Value:1}",
+        ),
+        (
+            &map,
+            "/v1, Kind=ConfigMap",
+            data("a", &json!({"k": {"b": "c"}})),
+            ".data.k: expected string, got &value.valueUnstructured{Value:map[string]interface {}{\"b\":\"c\"}}",
+        ),
+        (
+            &map,
+            "/v1, Kind=ConfigMap",
+            data("a", &json!(["b"])),
+            ".data: expected map, got &{[b]}",
+        ),
+        (
+            &web,
+            "apps/v1, Kind=Deployment",
+            with("replicas", json!("two")),
+            ".spec.replicas: expected numeric (int or float), got string",
+        ),
+        (
+            &web,
+            "apps/v1, Kind=Deployment",
+            with("paused", json!(1)),
+            ".spec.paused: expected boolean, got &{1}",
+        ),
+    ] {
+        let name = body["metadata"]["name"].as_str().unwrap_or_default();
+        let whole = format!("failed to create typed patch object (/{name}; {kind}): {text}");
+        let status = t.admin().apply(path, "one", &body).await?.status(500)?;
+        same!(status["message"], whole);
+        t.admin().get(path).await?.failure(404, "NotFound")?;
+    }
+    Ok(())
+}
+
+async fn a_quantity_written_otherwise_changes_nothing(t: &Context) -> Result<()> {
+    let path = format!("{}/web", t.resource("apps/v1", "deployments").await?);
+    let with = |memory: &str, cpu: &str| {
+        let mut body = deployment("web", 0);
+        body["spec"]["template"]["spec"]["containers"][0]["resources"] =
+            json!({"requests": {"memory": memory, "cpu": cpu}});
+        body
+    };
+    let made = t
+        .admin()
+        .apply(&path, "one", &with("1Mi", "1"))
+        .await?
+        .ok()?;
+    let again = t
+        .admin()
+        .apply(&path, "one", &with("1024Ki", "1000m"))
+        .await?
+        .ok()?;
+    same!(
+        again["metadata"]["generation"],
+        made["metadata"]["generation"]
+    );
+    same!(again["spec"], made["spec"]);
     Ok(())
 }
 

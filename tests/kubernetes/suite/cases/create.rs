@@ -22,6 +22,7 @@ cases![
     unknown_fields_are_a_warning,
     unknown_fields_ignored_are_dropped,
     defaults_are_filled_in,
+    quantities_have_one_form,
     string_data_of_a_secret_becomes_data,
     a_dry_run_stores_nothing,
     metadata_that_the_server_owns_is_not_taken,
@@ -358,5 +359,22 @@ async fn metadata_that_the_server_owns_is_not_taken(t: &Context) -> Result<()> {
     ensure!(made["metadata"]["deletionTimestamp"].is_null(), "{made}");
     same!(made["metadata"]["generation"], 1);
     same!(made["status"]["phase"], "Pending");
+    Ok(())
+}
+
+async fn quantities_have_one_form(t: &Context) -> Result<()> {
+    let quotas = t.resource("v1", "resourcequotas").await?;
+    for (name, sent, kept) in [
+        ("binary", "2048Mi", "2Gi"),
+        ("odd", "1.5Ki", "1536"),
+        ("fraction", "0.1Gi", "107374182400m"),
+        ("decimal", "100000k", "100M"),
+        ("milli", "1.5", "1500m"),
+        ("exponent", "1e3", "1e3"),
+    ] {
+        let body = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": {"hard": {"requests.memory": sent}}});
+        let made = t.create(&quotas, &body).await?;
+        same!(made["spec"]["hard"]["requests.memory"], kept, "{sent}");
+    }
     Ok(())
 }
