@@ -7,12 +7,17 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Identity, Method, RequestBuilder};
 use serde_json::Value;
 
+use crate::defects::Defect;
+use crate::watch::Event;
+
 /// One request with its answer; streams have their own.
 const REQUEST_TIME: Duration = Duration::from_secs(60);
 /// Between two looks at an object that is awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// How long an object is awaited; the case's own time may be shorter.
 const WAIT_TIME: Duration = Duration::from_secs(90);
+/// The same where something is wrong on purpose: what does not come need not be awaited for long.
+const DEFECT_WAIT_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -35,6 +40,10 @@ pub(crate) struct Client {
     url: String,
     authority: Vec<u8>,
     token: Option<String>,
+    /// What is wrong with the server, as this client sees it; nothing unless the cases themselves are tried.
+    defect: Option<&'static Defect>,
+    /// How long something is awaited; the case's own time may be shorter.
+    pub(crate) patience: Duration,
 }
 
 impl Client {
@@ -59,12 +68,27 @@ impl Client {
             url: url.trim_end_matches('/').to_owned(),
             authority: authority.to_owned(),
             token,
+            defect: None,
+            patience: WAIT_TIME,
         })
+    }
+
+    /// The same server with something wrong, which is not awaited for long.
+    pub(crate) fn with(&self, defect: &'static Defect) -> Self {
+        Self {
+            defect: Some(defect),
+            patience: DEFECT_WAIT_TIME,
+            ..self.clone()
+        }
     }
 
     /// The same server, asked by somebody else.
     pub(crate) fn by(&self, credentials: Credentials) -> Result<Self> {
-        Self::new(&self.url, &self.authority, credentials)
+        let client = Self::new(&self.url, &self.authority, credentials)?;
+        Ok(match self.defect {
+            Some(defect) => client.with(defect),
+            None => client,
+        })
     }
 
     /// The same server and identity, trusting another authority (PEM).
@@ -89,19 +113,42 @@ impl Client {
         }
     }
 
+    /// Sends a request whose answer is read as it comes.
+    pub(crate) async fn begin(&self, request: RequestBuilder) -> Result<reqwest::Response> {
+        let mut request = request.build()?;
+        if let Some(defect) = self.defect {
+            defect.ask(&mut request);
+        }
+        Ok(self.http.execute(request).await?)
+    }
+
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Reply> {
-        let response = request.timeout(REQUEST_TIME).send().await?;
+        let mut request = request.timeout(REQUEST_TIME).build()?;
+        let method = request.method().clone();
+        if let Some(defect) = self.defect {
+            defect.ask(&mut request);
+        }
+        let response = self.http.execute(request).await?;
         let status = response.status().as_u16();
         let asked = response.url().path().to_owned();
         let headers = response.headers().clone();
         let text = response.text().await?;
-        Ok(Reply {
+        let mut reply = Reply {
             status,
             headers,
             asked,
             body: serde_json::from_str(&text).unwrap_or(Value::Null),
             text,
-        })
+        };
+        if let Some(defect) = self.defect {
+            defect.answer(&method, &mut reply);
+        }
+        Ok(reply)
+    }
+
+    /// What becomes of an event of a watch on its way to the case.
+    pub(crate) fn sees(&self, event: &mut Event) -> bool {
+        self.defect.is_none_or(|defect| defect.event(event))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Reply> {
@@ -155,7 +202,7 @@ impl Client {
         what: &str,
         holds: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
-        let deadline = tokio::time::Instant::now() + WAIT_TIME;
+        let deadline = tokio::time::Instant::now() + self.patience;
         loop {
             let reply = self.get(path).await?;
             if reply.status == 200 && holds(&reply.body) {
@@ -164,7 +211,7 @@ impl Client {
             if tokio::time::Instant::now() >= deadline {
                 bail!(
                     "not within {} s: {what}; last {}",
-                    WAIT_TIME.as_secs(),
+                    self.patience.as_secs(),
                     reply.short()
                 );
             }
@@ -174,7 +221,7 @@ impl Client {
 
     /// Looks until the object is there no more.
     pub(crate) async fn until_gone(&self, path: &str) -> Result<()> {
-        let deadline = tokio::time::Instant::now() + WAIT_TIME;
+        let deadline = tokio::time::Instant::now() + self.patience;
         loop {
             let reply = self.get(path).await?;
             if reply.status == 404 {
@@ -183,7 +230,7 @@ impl Client {
             if tokio::time::Instant::now() >= deadline {
                 bail!(
                     "`{path}` is still there after {} s: {}",
-                    WAIT_TIME.as_secs(),
+                    self.patience.as_secs(),
                     reply.short()
                 );
             }

@@ -4,7 +4,7 @@
 //! server. The real control plane (`tests/control-plane`) defines what is right; the lab's API is held to the same code: it is what the cases
 //! run on where no server is given.
 //!
-//! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--keep] [--list]`
+//! `cargo test -p kubernetes-conformance -- [WORD...] [--kubeconfig FILE] [--kubectl FILE] [--jobs N] [--skips N] [--keep] [--list] [--defects]`
 //!
 //! * `WORD`: only cases whose name contains one of the words.
 //! * `--kubeconfig FILE`: the server (or `RUNBOOK_TEST_KUBECONFIG`). A file `env` beside it may say more, as `tests/control-plane/up` writes it.
@@ -13,6 +13,9 @@
 //!   one that was built for the real control plane. Where there is none its cases are skipped.
 //! * `--skips N`: more than N skipped cases are a failure. Any number is not one when it is not given.
 //! * `--keep`: namespaces are left behind, for a server that is thrown away afterwards: to empty them costs more than all cases.
+//!
+//! * `--defects`: only the trial of the cases themselves (`defects`): something is wrong with the server, and a case must turn red. Without words
+//!   and without a kubeconfig it follows the cases.
 //!
 //! Ends with 0 when nothing failed, 1 when something did, 2 when it could not start. What is skipped is named with its reason.
 #![allow(
@@ -24,6 +27,7 @@
 mod case;
 mod client;
 mod context;
+mod defects;
 mod echo;
 mod kubectl;
 mod lab;
@@ -87,11 +91,23 @@ async fn begin(options: &Options) -> Result<ExitCode> {
     }
     if let Some(kubeconfig) = &options.kubeconfig {
         let server = Server::open(kubeconfig, options.kubectl.as_deref(), options.keep).await?;
+        if options.defects {
+            return Ok(defects::run(&server, options).await);
+        }
         return Ok(run(Arc::new(server), chosen, options).await);
     }
     let lab = Lab::start(options.kubectl.as_deref()).await?;
     let server = lab.open(options.keep).await?;
-    let code = run(Arc::new(server), chosen, options).await;
+    let mut code = ExitCode::SUCCESS;
+    if !options.defects {
+        code = run(Arc::new(server.clone()), chosen, options).await;
+    }
+    if options.defects || options.words.is_empty() {
+        let seen = defects::run(&server, options).await;
+        if code == ExitCode::SUCCESS {
+            code = seen;
+        }
+    }
     lab.end().await;
     Ok(code)
 }

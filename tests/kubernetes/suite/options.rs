@@ -13,6 +13,7 @@ pub(crate) struct Options {
     pub(crate) skips: Option<usize>,
     pub(crate) keep: bool,
     pub(crate) list: bool,
+    pub(crate) defects: bool,
 }
 
 impl Options {
@@ -31,6 +32,7 @@ impl Options {
             skips: None,
             keep: false,
             list: false,
+            defects: false,
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
@@ -46,6 +48,7 @@ impl Options {
                 "--skips" => options.skips = Some(number(&argument, &value()?)?),
                 "--keep" => options.keep = true,
                 "--list" => options.list = true,
+                "--defects" => options.defects = true,
                 // What cargo and its friends hand to every test program.
                 "--nocapture" | "--exact" | "--include-ignored" | "--quiet" | "-q" => {}
                 "--test-threads" | "--format" | "--color" => drop(value()?),

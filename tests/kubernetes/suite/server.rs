@@ -9,8 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::client::{Client, Credentials};
+use crate::defects::Defect;
 
 /// The server all cases are run on.
+#[derive(Clone)]
 pub(crate) struct Server {
     /// Who asks, of the kubeconfig's current context: may do everything.
     pub(crate) admin: Client,
@@ -82,6 +84,15 @@ impl Server {
             kubelet: text_of(&nodes["items"][0]["status"]["nodeInfo"]["kubeletVersion"])
                 .unwrap_or_default(),
         })
+    }
+
+    /// The same with something wrong, as its clients see it. kubectl sees it as it is.
+    pub(crate) fn with(&self, defect: &'static Defect) -> Self {
+        Self {
+            admin: self.admin.with(defect),
+            by_certificate: self.by_certificate.as_ref().map(|one| one.with(defect)),
+            ..self.clone()
+        }
     }
 
     /// What the server says it is, for the report.

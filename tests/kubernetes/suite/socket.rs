@@ -54,7 +54,7 @@ impl Channels {
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", STANDARD.encode(KEY))
             .header("Sec-WebSocket-Protocol", protocols);
-        let response = tokio::time::timeout(OPEN_TIME, request.send())
+        let response = tokio::time::timeout(OPEN_TIME, client.begin(request))
             .await
             .context("no answer to the upgrade")??;
         let status = response.status().as_u16();

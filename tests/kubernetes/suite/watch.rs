@@ -17,6 +17,7 @@ const SILENCE: Duration = Duration::from_millis(1500);
 const LINE_BYTES: usize = 4 * 1024 * 1024;
 
 pub(crate) struct Watch {
+    client: Client,
     response: reqwest::Response,
     buffer: Vec<u8>,
 }
@@ -51,14 +52,8 @@ impl Watch {
         accept: &str,
     ) -> Result<Self> {
         let path = format!("{collection}?watch=1&{query}");
-        let response = tokio::time::timeout(
-            EVENT_TIME,
-            client
-                .request(Method::GET, &path)
-                .header(ACCEPT, accept)
-                .send(),
-        )
-        .await??;
+        let request = client.request(Method::GET, &path).header(ACCEPT, accept);
+        let response = tokio::time::timeout(EVENT_TIME, client.begin(request)).await??;
         let status = response.status().as_u16();
         if status != 200 {
             bail!(
@@ -67,6 +62,7 @@ impl Watch {
             );
         }
         Ok(Self {
+            client: client.clone(),
             response,
             buffer: Vec::new(),
         })
@@ -83,9 +79,10 @@ impl Watch {
 
     /// The next event; none when the server has ended the answer in good order.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>> {
-        match tokio::time::timeout(EVENT_TIME, self.line()).await {
+        let limit = EVENT_TIME.min(self.client.patience);
+        match tokio::time::timeout(limit, self.line()).await {
             Ok(line) => line,
-            Err(_) => bail!("no event within {} s", EVENT_TIME.as_secs()),
+            Err(_) => bail!("no event within {} s", limit.as_secs()),
         }
     }
 
@@ -140,6 +137,19 @@ impl Watch {
     }
 
     async fn line(&mut self) -> Result<Option<Event>> {
+        loop {
+            match self.whole_line().await? {
+                Some(mut event) => {
+                    if self.client.sees(&mut event) {
+                        return Ok(Some(event));
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    async fn whole_line(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

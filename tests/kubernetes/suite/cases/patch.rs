@@ -50,6 +50,7 @@ async fn merge_sets_and_null_removes(t: &Context) -> Result<()> {
     let patched = t.admin().patch(&path, MERGE, &patch).await?.status(200)?;
     same!(patched["data"], json!({"new": "2"}));
     same!(patched["metadata"]["labels"], json!({"x": "y"}));
+    same!(t.admin().get(&path).await?.status(200)?, patched);
     Ok(())
 }
 

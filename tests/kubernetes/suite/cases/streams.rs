@@ -146,11 +146,10 @@ async fn logs_since_a_while(t: &Context) -> Result<()> {
 
 async fn logs_are_followed(t: &Context) -> Result<()> {
     let path = counter(t).await?;
-    let mut response = t
+    let request = t
         .admin()
-        .request(Method::GET, &format!("{path}?follow=true"))
-        .send()
-        .await?;
+        .request(Method::GET, &format!("{path}?follow=true"));
+    let mut response = t.admin().begin(request).await?;
     same!(response.status().as_u16(), 200);
     let mut text = String::new();
     while text.lines().count() < 5 {
