@@ -4,10 +4,12 @@
 //! template: a large book has twenty thousand of these, and mdBook reads each of them again, so every element counts. Green is
 //! quiet (head and code, the rest one click away); anything else opens by itself and says what differs.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use runbook::event::StepFinished;
-use runbook::model::{Condition, Guide, Step};
+use runbook::model::{Condition, Form, Guide, Step};
+use runbook::node::Node;
 use runbook::outcome::{Effect, Freshness, Standing, State, Verdict};
 use runbook::status::StepView;
 
@@ -176,10 +178,49 @@ impl Card<'_> {
                 self.quiet(out, page);
             }
         }
+        self.options(out);
         out.push_str(if self.is_folded() {
             "</details>"
         } else {
             "</section>"
+        });
+    }
+
+    /// Options of a native fence that a reader of the code must know: what makes it needless, what takes it back, what failures
+    /// mean. A typed step shows them in its own text.
+    fn options(&self, out: &mut String) {
+        let keys = &self.step.keys;
+        let is_native = matches!(self.step.form, Form::Native(_));
+        if !is_native || keys.unless.is_none() && keys.undo.is_none() && keys.hints.is_empty() {
+            return;
+        }
+        let written = |key: &str| self.step.node.get(key).map(as_written);
+        let (unless, undo) = (written("unless"), written("undo"));
+        let named = [
+            ("unless", unless.is_some()),
+            ("undo", undo.is_some()),
+            ("hints", !keys.hints.is_empty()),
+        ];
+        let named: Vec<&str> = named
+            .iter()
+            .filter_map(|(name, is_there)| is_there.then_some(*name))
+            .collect();
+        folded(out, &named.join(", "), |out| {
+            out.push_str("<dl class=\"rb-f\">");
+            for (key, text) in [("unless", unless), ("undo", undo)] {
+                let Some(text) = text else { continue };
+                let text = clipped(text.trim(), TEXT_CHARACTERS_MAX);
+                let _ = write!(
+                    out,
+                    "<dt>{key}</dt><dd><span class=\"rb-q\">{text}</span></dd>"
+                );
+            }
+            for (failure, meaning) in &keys.hints {
+                let failure = clipped(failure, TARGET_CHARACTERS_MAX);
+                let meaning = clipped(meaning.trim(), TEXT_CHARACTERS_MAX);
+                let _ = write!(out, "<dt>on {failure}</dt><dd>{meaning}</dd>");
+            }
+            out.push_str("</dl>");
         });
     }
 
@@ -405,6 +446,14 @@ fn folded(out: &mut String, summary: &str, inside: impl FnOnce(&mut String)) {
     let _ = write!(out, "<details><summary>{}</summary>", escaped(summary));
     inside(out);
     out.push_str("</details>");
+}
+
+/// A value of an option: a text as it stands, anything else in one line.
+fn as_written(node: &Node) -> Cow<'_, str> {
+    match node.as_text() {
+        Some(text) => Cow::Borrowed(text),
+        None => Cow::Owned(node.to_json().to_string()),
+    }
 }
 
 /// A condition as text, when it is a script or a template.

@@ -52,7 +52,7 @@ pub(super) fn head(
     out.push_str("</div>");
 }
 
-/// `12 of 14 steps hold · 1 failed · 1 skipped`.
+/// `12 of 14 steps hold · 1 failed · 1 skipped`; without the fraction where the guide's word has one, which counts otherwise.
 pub(super) fn totals(view: &GuideView) -> String {
     let all = view.steps.len();
     if view.state.is_none() {
@@ -63,11 +63,12 @@ pub(super) fn totals(view: &GuideView) -> String {
         .get(State::Passed.as_str())
         .copied()
         .unwrap_or(0);
-    let mut text = format!(
-        "{passed} of {} {}",
-        count(all, "step"),
-        if passed == 1 { "holds" } else { "hold" }
-    );
+    let has_fraction = view.word().ends_with(&view.fraction());
+    let mut text = match (has_fraction, passed) {
+        (true, _) => count(all, "step"),
+        (false, 1) => format!("1 of {} holds", count(all, "step")),
+        (false, _) => format!("{passed} of {} hold", count(all, "step")),
+    };
     let others = State::ALL.iter().map(|state| Some(*state)).chain([None]);
     for other in others.filter(|state| *state != Some(State::Passed)) {
         if let Some(number) = view.counts.get(word(other)).filter(|number| **number > 0) {

@@ -91,9 +91,14 @@ fn a_step_that_failed_says_what_differs_where_and_what_to_do() {
         assert!(why.contains(part), "`{part}` in {why}");
     }
     assert!(card.contains("<summary>Output (1 line)</summary>"));
+    let head = between(&main, "<div class=\"rb-head\">", "</nav>");
     assert!(
-        main.contains("failed, 0 of 5 verified"),
-        "the head says it too"
+        head.contains("failed, 0 of 5 verified"),
+        "the head says it too: {head}"
+    );
+    assert!(
+        head.contains("<b>5 steps · 1 failed · 4 never run</b>"),
+        "one fraction is enough: {head}"
     );
 }
 
@@ -211,4 +216,43 @@ fn a_chapter_whose_includes_were_expanded_before_us_has_its_cards_too() {
         main.contains("id=\"run/one\" data-runbook-id=\"a#run/one\" data-state=\"passed\""),
         "{main}"
     );
+}
+
+#[test]
+fn a_native_step_shows_what_its_text_does_not() {
+    let chapter = "# A guide\n\n## Run\n\n```bash runbook\n#| id: native\n#| unless: test -e /srv/\"a\"\n#| undo: |\n#|   rm /srv/a\n#|   sync\n\
+#| hints: {\"exit 3\": \"the disk is <full>\"}\ntouch /srv/a\n```\n\n```bash runbook\n#| id: steps\n#| undo: '#run/native'\n#| unless: {http: {url: \"http://x.invalid/{{ vars.a }}\"}}\ntrue\n```\n\n\
+```bash runbook read\n#| id: plain\ntrue\n```\n\n```runbook\nid: typed\nfile: {path: /srv/a, content: x}\nundo: none\nunless: test -e /srv/a\n```\n";
+    let chapter = format!("---\nvars: {{a: b}}\n---\n{chapter}");
+    let main = BookTest::new()
+        .chapter("a.md", &chapter)
+        .built()
+        .main("a.html");
+    let native = card(&main, "a#run/native");
+    let options = between(
+        native,
+        "<summary>unless, undo, hints</summary>",
+        "</details>",
+    );
+    assert_eq!(
+        options,
+        "<dl class=\"rb-f\"><dt>unless</dt><dd><span class=\"rb-q\">test -e /srv/&quot;a&quot;</span></dd>\
+         <dt>undo</dt><dd><span class=\"rb-q\">rm /srv/a\nsync</span></dd>\
+         <dt>on exit 3</dt><dd>the disk is &lt;full&gt;</dd></dl>"
+    );
+    assert!(
+        native.find("<pre>") < native.find("unless, undo"),
+        "{native}"
+    );
+    let steps = card(&main, "a#run/steps");
+    let options = between(steps, "<summary>unless, undo</summary>", "</details>");
+    assert!(
+        options.contains("<span class=\"rb-q\">#run/native</span>"),
+        "{options}"
+    );
+    assert!(options.contains("&#123;{ vars.a }}"), "{options}");
+    for id in ["a#run/plain", "a#run/typed"] {
+        let card = card(&main, id);
+        assert!(!card.contains("<dl"), "{card}");
+    }
 }
