@@ -1,19 +1,25 @@
 //! The machines follow the guests of the cluster: started with them, stopped with them, put back with their snapshots.
 
+use std::io;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use super::commands::environment;
 use super::machine::Machine;
 use super::mounts;
 use super::names::learn;
-use super::{Inner, Role, Spec};
+use super::{Hosts, Inner, Role, Spec};
 use crate::command::{End, Process};
 use crate::fixture::GuestKind;
 use crate::pve::{AgentResult, HookFuture, Hooks};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// What the agent keeps of a program's output, each.
 const AGENT_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a connection of a node to a host of the lab may take.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// The number that no guest has: backups are kept beside snapshots.
 const BACKUPS: u32 = 0;
@@ -87,6 +93,29 @@ impl Hooks for Follow {
 
     fn lease(&self, vmid: u32) -> Option<(std::net::IpAddr, u8)> {
         self.0.upgrade()?.lease(vmid)
+    }
+
+    fn connect(&self, host: &str, port: u16) -> HookFuture<'_, Option<io::Result<TcpStream>>> {
+        let (lab, host) = (self.0.upgrade(), host.to_owned());
+        Box::pin(async move {
+            let hosts = Hosts(lab?);
+            let addresses = match host.parse() {
+                Ok(address) if hosts.0.of_address(address).is_empty() => return None,
+                Ok(address) => vec![address],
+                Err(_) => hosts.resolve(&host)?,
+            };
+            let mut last = io::ErrorKind::NotFound.into();
+            for address in addresses {
+                match hosts.connect((address, port).into(), CONNECT_MAX).await {
+                    Ok(stream) => return Some(Ok(stream)),
+                    Err(error) => {
+                        let kind = error.io_kind().unwrap_or(io::ErrorKind::Other);
+                        last = io::Error::new(kind, error);
+                    }
+                }
+            }
+            Some(Err(last))
+        })
     }
 
     fn stopped(&self, vmid: u32) -> HookFuture<'_, ()> {

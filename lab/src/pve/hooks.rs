@@ -144,10 +144,6 @@ pub trait Hooks: Send + Sync {
     fn node_files(&self, _node: &str, _folder: &str) -> HookFuture<'_, Vec<(String, u64)>> {
         Box::pin(async { Vec::new() })
     }
-    /// The interfaces of a running guest; `None` derives them from its configuration.
-    fn address(&self, _vmid: u32) -> Option<Vec<Interface>> {
-        None
-    }
 }
 
 /// Nobody follows.

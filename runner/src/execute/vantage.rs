@@ -139,6 +139,39 @@ pub(super) async fn from_machine(
     Ok(Ok(stand_in))
 }
 
+/// Why a node of the lab downloads nothing from a URL: it is of a host of the lab, and nobody there serves it. What is
+/// elsewhere is none of it.
+///
+/// # Errors
+///
+/// How the step ends when the lab cannot be started.
+pub(super) async fn no_download(
+    cx: &Cx,
+    node: &str,
+    url: &str,
+) -> Result<Option<Report>, Box<Outcome>> {
+    let Ok(parsed) = url.parse::<reqwest::Url>() else {
+        return Ok(None);
+    };
+    let (Some(host), Some(port)) = (parsed.host_str(), parsed.port_or_known_default()) else {
+        return Ok(None);
+    };
+    let goals = [Goal {
+        host: host.to_owned(),
+        port: Port::Tcp(port),
+    }];
+    if !cx.is_lab() || of_the_lab(cx, &goals).is_empty() {
+        return Ok(None);
+    }
+    if parsed.scheme() != "http" {
+        let why =
+            format!("the lab's {node} downloads from the lab's hosts by `http` only: `{url}`");
+        return Ok(Some(Nothing::ever(why).report()));
+    }
+    let found = from_machine(cx, &Target::Node(node.to_owned()), &goals).await?;
+    Ok(found.err().map(Nothing::report))
+}
+
 /// The network of the step's lab, or why there is none.
 async fn network(cx: &Cx) -> Result<Result<Arc<LabNetwork>, String>, Box<Outcome>> {
     Ok(cx.world().await?.network())

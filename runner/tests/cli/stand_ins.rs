@@ -303,3 +303,100 @@ fn local_scripts_reach_the_labs_machines_by_openssh_and_nobody_else() {
         "{kept:#}"
     );
 }
+
+#[test]
+fn a_node_downloads_what_another_host_of_the_lab_serves() {
+    let sum = |text: &str| -> String {
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(text.as_bytes());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let image = |id: &str, url: &str, sum: &str, more: &str| {
+        typed(&format!(
+            "id: {id}\nneeds: []\non: node/pve1\nimage: {{storage: local, kind: iso, url: '{url}', checksum: 'sha256:{sum}'}}\n{more}"
+        ))
+    };
+    let right = sum("an installer\n");
+    let book = book(
+        &[
+            image(
+                "right",
+                "http://nas.home.arpa/iso/small.iso",
+                &right,
+                "expect: {size: 13, volume: 'local:iso/small.iso'}",
+            ),
+            image("again", "http://nas.home.arpa/iso/small.iso", &right, ""),
+            image(
+                "by-address",
+                "http://192.168.4.20/iso/other.iso",
+                &right,
+                "expect: {size: 13}",
+            ),
+            image(
+                "wrong",
+                "http://nas.home.arpa/iso/wrong.iso",
+                &sum("another"),
+                "",
+            ),
+            image("missing", "http://nas.home.arpa/none/gone.iso", &right, ""),
+            image("nobody", "http://nas.home.arpa:8081/iso/x.iso", &right, ""),
+            image("nameless", "http://nowhere.home.arpa/iso/y.iso", &right, ""),
+            image("tls", "https://nas.home.arpa/iso/z.iso", &right, ""),
+            image(
+                "elsewhere",
+                "https://images.example.org/iso/far.iso",
+                &right,
+                "",
+            ),
+            script(
+                "id: curl\nneeds: []\non: node/pve1\neffect: read\nexpect: {stdout: an installer}",
+                "curl -sf http://nas.home.arpa/iso/small.iso",
+            ),
+        ]
+        .concat(),
+    );
+    let inventory = INVENTORY.replace(
+        "port: 22, become: sudo}",
+        "port: 22, become: sudo, stand-ins: {80: {table: lab/files.yaml}}}",
+    );
+    book.write("inventory.yaml", inventory);
+    book.write(
+        "lab/files.yaml",
+        "- {method: GET, path: '/iso/.*', body: \"an installer\\n\"}\n",
+    );
+    let Some((step, last)) = verify(&book) else {
+        return;
+    };
+    for (name, state, stand_in, said) in [
+        ("right", "passed", true, ""),
+        ("again", "passed", false, ""),
+        ("by-address", "passed", true, ""),
+        ("wrong", "failed", true, "checksum"),
+        ("missing", "failed", true, "download failed"),
+        (
+            "nobody",
+            "skipped",
+            false,
+            "the lab serves nothing at `nas.home.arpa:8081`",
+        ),
+        (
+            "nameless",
+            "skipped",
+            false,
+            "the lab serves nothing at `nowhere.home.arpa`",
+        ),
+        ("tls", "skipped", false, "by `http` only"),
+        ("elsewhere", "passed", false, ""),
+        ("curl", "passed", true, ""),
+    ] {
+        let event = step(name);
+        assert_eq!(event["state"], state, "{name}: {event:#}");
+        assert_eq!(event["stand_in"], stand_in, "{name}: {event:#}");
+        let told = ["reason", "message"]
+            .map(|part| text(&event[part]))
+            .concat();
+        assert!(told.contains(said), "{name}: {told}");
+    }
+    assert_eq!(step("right")["changed"], true);
+    assert_eq!(step("nobody")["changed"], false);
+    assert_eq!(last["stand_in"], 5);
+}

@@ -175,53 +175,50 @@ fn current(call: &Call, state: &mut State, kind: GuestKind) -> Outcome {
     Ok(Value::Object(row).into())
 }
 
-/// A running guest's interfaces: what the hooks know, or what its configuration says.
+/// A running guest's interfaces, as its configuration says and DHCP gives them.
 pub(super) fn interfaces_of(call: &Call, guest: &Guest) -> Vec<Interface> {
-    call.cluster.hooks.address(guest.vmid).unwrap_or_else(|| {
-        let mut found = Vec::new();
-        for (option, value) in guest
-            .config
-            .iter()
-            .filter(|(option, _)| is_indexed(option, "net"))
-        {
-            let net = parse(guest.kind, option, &plain(value).unwrap_or_default());
-            let number = option.trim_start_matches("net");
-            let (mut addresses, name, mac) = match guest.kind {
-                Lxc => (
-                    vec![net.text("ip"), net.text("ip6")],
-                    net.text("name"),
-                    net.text("hwaddr"),
-                ),
-                Qemu => {
-                    let ip = guest
-                        .config
-                        .get(&format!("ipconfig{number}"))
-                        .and_then(plain)
-                        .unwrap_or_default();
-                    let ip = parse(Qemu, "ipconfig0", &ip);
-                    (
-                        vec![ip.text("ip"), ip.text("ip6")],
-                        Some(format!("eth{number}")),
-                        net.text("macaddr"),
-                    )
-                }
-            };
-            let cidr = |text: String| {
-                if text == "dhcp" {
-                    return call.cluster.hooks.lease(guest.vmid);
-                }
-                text.split_once('/').and_then(|(ip, prefix)| {
-                    Some((ip.parse::<IpAddr>().ok()?, prefix.parse().ok()?))
-                })
-            };
-            found.push(Interface {
-                name: name.unwrap_or_else(|| format!("eth{number}")),
-                hwaddr: mac.unwrap_or_default().to_lowercase(),
-                addresses: addresses.drain(..).flatten().filter_map(cidr).collect(),
-            });
-        }
-        found
-    })
+    let mut found = Vec::new();
+    for (option, value) in guest
+        .config
+        .iter()
+        .filter(|(option, _)| is_indexed(option, "net"))
+    {
+        let net = parse(guest.kind, option, &plain(value).unwrap_or_default());
+        let number = option.trim_start_matches("net");
+        let (mut addresses, name, mac) = match guest.kind {
+            Lxc => (
+                vec![net.text("ip"), net.text("ip6")],
+                net.text("name"),
+                net.text("hwaddr"),
+            ),
+            Qemu => {
+                let ip = guest
+                    .config
+                    .get(&format!("ipconfig{number}"))
+                    .and_then(plain)
+                    .unwrap_or_default();
+                let ip = parse(Qemu, "ipconfig0", &ip);
+                (
+                    vec![ip.text("ip"), ip.text("ip6")],
+                    Some(format!("eth{number}")),
+                    net.text("macaddr"),
+                )
+            }
+        };
+        let cidr = |text: String| {
+            if text == "dhcp" {
+                return call.cluster.hooks.lease(guest.vmid);
+            }
+            text.split_once('/')
+                .and_then(|(ip, prefix)| Some((ip.parse::<IpAddr>().ok()?, prefix.parse().ok()?)))
+        };
+        found.push(Interface {
+            name: name.unwrap_or_else(|| format!("eth{number}")),
+            hwaddr: mac.unwrap_or_default().to_lowercase(),
+            addresses: addresses.drain(..).flatten().filter_map(cidr).collect(),
+        });
+    }
+    found
 }
 
 fn interfaces(call: &Call, state: &mut State) -> Outcome {

@@ -23,6 +23,7 @@ use super::desired::Shown;
 use super::job::Job;
 use super::judge::ended;
 use super::outcome::Outcome;
+use super::vantage;
 use crate::action::pve::guest::{self, Subject};
 use crate::action::pve::life::{self, Asked};
 use crate::action::pve::world::{Stop, World};
@@ -48,6 +49,8 @@ pub(super) struct Wish {
     /// The text that its cloud-init reads.
     given: Option<Given>,
     asked: Asked,
+    /// Why the lab does not do it.
+    kept: Mutex<Option<Report>>,
     lock: String,
     /// Whether the guest was started by this step: it may not have its address yet.
     started: AtomicBool,
@@ -95,7 +98,7 @@ impl Wish {
         let world = world(cx, job, deadline).await?;
         let known = known(cx, &job.target);
         let text = |field: &str| args.opt_text(field).map_err(|error| cx.read(&error));
-        let mut given = None;
+        let (mut given, mut kept) = (None, None);
         let what = match job.action.name {
             "lxc" => What::Guest(Box::new(guest_wish(cx, GuestKind::Lxc, args, known)?)),
             "vm" => {
@@ -117,7 +120,13 @@ impl Wish {
             "helper-script" => {
                 What::Helper(Box::new(helper_wish(cx, job, args, known, &world).await?))
             }
-            _ => What::Image(image_wish(cx, job, args, known)?),
+            _ => {
+                let wish = image_wish(cx, job, args, known)?;
+                if let image::From::Url { url, .. } = &wish.from {
+                    kept = vantage::no_download(cx, &wish.node, url).await?;
+                }
+                What::Image(wish)
+            }
         };
         Ok(Self {
             run: Arc::clone(&cx.run),
@@ -126,6 +135,7 @@ impl Wish {
             what,
             given,
             asked: asked(job),
+            kept: Mutex::new(kept),
             started: AtomicBool::new(false),
             note: Mutex::default(),
             stays: Mutex::default(),
@@ -216,6 +226,14 @@ impl Wish {
     /// Changes what differs.
     pub(super) async fn change(&self, found: &Found, former: &mut Former) -> Read<()> {
         let world = &self.world;
+        let kept = self
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(kept) = kept {
+            return Err(ended(kept));
+        }
         let changed = match (&self.what, found, former) {
             (What::Guest(wish), Found::Guest(found), Former::Guest(former)) => {
                 let ran = found
