@@ -9,7 +9,7 @@ use std::time::Duration;
 use runbook_lab::command::{Control, End, Later, Process};
 use runbook_lab::stand_in::{Listen, Row, Service, Table, What};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -17,17 +17,23 @@ struct Here;
 
 impl Listen for Here {
     fn listen(&self, address: SocketAddr) -> Later<io::Result<TcpListener>> {
-        Box::pin(TcpListener::bind(address))
+        Box::pin(async move { bound(address)?.listen(16) })
     }
 }
 
-/// An address that was free a moment ago.
-async fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
+/// A socket at an address that may be held by another one that does not listen.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// An address that nobody else gets while the socket is there: neither a listener nor, as its own end, a connection.
+fn held() -> (TcpSocket, SocketAddr) {
+    let socket = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 fn table(rows: serde_json::Value) -> What {
@@ -44,7 +50,8 @@ async fn the_first_row_that_fits_answers() {
         {"path": "/api/v1/query\\?query=up", "body": "{\"up\": 3}"},
         {"path": "/api/v1/.*", "body": "other"},
     ]);
-    let service = Service::new(free().await, table(rows), Arc::new(Here));
+    let (_held, address) = held();
+    let service = Service::new(address, table(rows), Arc::new(Here));
     service.set(true).await.unwrap();
     let client = reqwest::Client::new();
     let url = |path: &str| format!("http://{}{path}", service.address());
@@ -78,8 +85,9 @@ async fn the_first_row_that_fits_answers() {
 
 #[tokio::test]
 async fn nothing_answers_while_it_is_off() {
+    let (_held, address) = held();
     let service = Service::new(
-        free().await,
+        address,
         table(serde_json::json!([{"path": "/"}])),
         Arc::new(Here),
     );
@@ -135,11 +143,8 @@ async fn a_program_speaks_on_the_connection() {
             })
         })
     };
-    let service = Service::new(
-        free().await,
-        What::Program(Arc::new(program)),
-        Arc::new(Here),
-    );
+    let (_held, address) = held();
+    let service = Service::new(address, What::Program(Arc::new(program)), Arc::new(Here));
     service.set(true).await.unwrap();
     for n in 0..2 {
         let mut stream = TcpStream::connect(service.address()).await.unwrap();
