@@ -1,7 +1,8 @@
 //! Programs in containers, over WebSocket (`v5.channel.k8s.io`, else `v4`), and ports of pods.
 //!
 //! The exit code comes only over the error channel, as a `Status`. A connection that ends without one has told nothing: that is an
-//! error, never a success. Standard input can end only in version 5 (Kubernetes 1.30): an older server is refused it.
+//! error, never a success. Standard input can end only in version 5 (Kubernetes 1.30): an older server is refused it, unless it is
+//! held open to the end, as a program has it that ends with us.
 //! When the waiting is given up the connection is closed; the program is then ended by the container runtime at its next output,
 //! and goes on where it has none: Kubernetes has no way to end it.
 
@@ -32,6 +33,8 @@ const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 const CLOSE: u8 = 255;
+/// The end of standard input.
+const END: &[u8] = &[CLOSE, STDIN];
 
 /// Which container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +65,16 @@ pub struct Ended {
     pub message: String,
 }
 
+/// Standard input of a program.
+enum Input<E> {
+    /// Nothing is open.
+    None,
+    /// These bytes, then its end.
+    Whole(Bytes),
+    /// These bytes; it ends when somebody says so.
+    Held(Bytes, E),
+}
+
 /// Runs a program in a container; `output` gets what it prints as it comes. Standard input is what is given, then ends; without
 /// it there is none.
 ///
@@ -75,6 +88,37 @@ pub async fn exec(
     command: &[String],
     stdin: Option<Bytes>,
     limit: Duration,
+    output: impl FnMut(Stream, &[u8]),
+) -> Result<Ended, Error> {
+    let input = stdin.map_or(Input::None, Input::Whole);
+    run::<std::future::Pending<()>>(client, at, command, input, limit, output).await
+}
+
+/// The same with standard input that stays open after what is given, until `end` is done: a program that watches for the end of
+/// its input ends then, and also when the connection is lost or this future is dropped.
+///
+/// # Errors
+///
+/// As [`exec`]; a server that cannot end standard input alone (before Kubernetes 1.30) has the connection ended at `end`, and
+/// [`Error::Lost`] says so.
+pub async fn exec_held(
+    client: &Client,
+    at: &Container,
+    command: &[String],
+    stdin: Bytes,
+    end: impl Future<Output = ()>,
+    limit: Duration,
+    output: impl FnMut(Stream, &[u8]),
+) -> Result<Ended, Error> {
+    run(client, at, command, Input::Held(stdin, end), limit, output).await
+}
+
+async fn run<E: Future<Output = ()>>(
+    client: &Client,
+    at: &Container,
+    command: &[String],
+    stdin: Input<E>,
+    limit: Duration,
     mut output: impl FnMut(Stream, &[u8]),
 ) -> Result<Ended, Error> {
     let deadline = Instant::now() + limit;
@@ -82,7 +126,7 @@ pub async fn exec(
         .subresource("exec")
         .maybe("container", at.container.as_ref());
     request = request.with("stdout", true).with("stderr", true);
-    if stdin.is_some() {
+    if !matches!(stdin, Input::None) {
         request = request.with("stdin", true);
     }
     for word in command {
@@ -97,7 +141,8 @@ pub async fn exec(
         connect(client, &request),
     );
     let connection = connect.await.map_err(|_| timeout())??;
-    if stdin.is_some() && !connection.supports_stream_close() {
+    let can_end = connection.supports_stream_close();
+    if matches!(stdin, Input::Whole(_)) && !can_end {
         return Err(Error::Server {
             status: 501,
             message:
@@ -105,7 +150,7 @@ pub async fn exec(
                     .to_owned(),
         });
     }
-    let talk = talk(connection.into_stream(), stdin, &mut output);
+    let talk = talk(connection.into_stream(), stdin, can_end, &mut output);
     let status = tokio::time::timeout_at(deadline, talk)
         .await
         .map_err(|_| timeout())??;
@@ -134,9 +179,10 @@ async fn connect(client: &Client, request: &Request) -> Result<kube::client::Con
 type Socket<S> = tokio_tungstenite::WebSocketStream<S>;
 
 /// Carries input and output until the status comes.
-async fn talk<S>(
+async fn talk<S, E: Future<Output = ()>>(
     socket: Socket<S>,
-    stdin: Option<Bytes>,
+    stdin: Input<E>,
+    can_end: bool,
     output: &mut impl FnMut(Stream, &[u8]),
 ) -> Result<Value, Error>
 where
@@ -145,15 +191,38 @@ where
     let (mut send, mut receive) = socket.split();
     // Each runs on by itself: giving up a message half sent would spoil the next.
     let write = async {
-        for piece in stdin.map(pieces).unwrap_or_default() {
+        let (first, end) = match stdin {
+            Input::None => (Vec::new(), None),
+            Input::Whole(bytes) => (pieces(&bytes, true), None),
+            Input::Held(bytes, end) => (pieces(&bytes, false), Some(end)),
+        };
+        for piece in first {
             // A program need not read what it is given: its exit code is still to come.
             if send.send(Message::Binary(piece)).await.is_err() {
                 break;
             }
         }
+        let is_held = end.is_some();
+        let mut end = std::pin::pin!(async {
+            match end {
+                Some(end) => end.await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut is_open = is_held;
         loop {
-            tokio::time::sleep(PING).await;
-            if send.send(Message::Ping(Bytes::new())).await.is_err() {
+            let sent = tokio::select! {
+                () = &mut end, if is_open => {
+                    is_open = false;
+                    if !can_end {
+                        // The end of the connection is the end of standard input, too.
+                        return;
+                    }
+                    send.send(Message::Binary(Bytes::from_static(END))).await
+                }
+                () = tokio::time::sleep(PING) => send.send(Message::Ping(Bytes::new())).await,
+            };
+            if sent.is_err() {
                 return std::future::pending::<()>().await;
             }
         }
@@ -190,14 +259,13 @@ where
     }
 }
 
-/// Standard input in pieces, then its end.
-fn pieces(stdin: Bytes) -> Vec<Bytes> {
-    let mut pieces: Vec<Bytes> = stdin
-        .chunks(PIECE_BYTES)
-        .map(|piece| [&[STDIN], piece].concat().into())
-        .collect();
-    pieces.push(Bytes::from_static(&[CLOSE, STDIN]));
+/// Standard input in pieces, then its end where it ends.
+fn pieces(stdin: &Bytes, ends: bool) -> Vec<Bytes> {
+    let pieces = stdin.chunks(PIECE_BYTES);
     pieces
+        .map(|piece| [&[STDIN], piece].concat().into())
+        .chain(ends.then_some(Bytes::from_static(END)))
+        .collect()
 }
 
 /// Reads the exit code of a status: `Success` is 0, a cause of reason `ExitCode` holds any other.
@@ -331,13 +399,15 @@ mod tests {
 
     #[test]
     fn input_is_cut_into_pieces_and_ends() {
-        let pieces = pieces(Bytes::from(vec![b'a'; PIECE_BYTES + 1]));
+        let stdin = Bytes::from(vec![b'a'; PIECE_BYTES + 1]);
+        let pieces = pieces(&stdin, true);
         assert_eq!(
             pieces.iter().map(Bytes::len).collect::<Vec<_>>(),
             [PIECE_BYTES + 1, 2, 2]
         );
         assert!(pieces[..2].iter().all(|piece| piece[0] == STDIN));
         assert_eq!(&pieces[2][..], [255, 0]);
-        assert_eq!(super::pieces(Bytes::new()).len(), 1);
+        assert_eq!(super::pieces(&stdin, false).len(), 2);
+        assert_eq!(super::pieces(&Bytes::new(), true).len(), 1);
     }
 }

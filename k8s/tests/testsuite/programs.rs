@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use runbook_k8s::exec::{Container, Stream, exec};
+use runbook_k8s::exec::{Container, Stream, exec, exec_held};
 use runbook_k8s::{Access, Client, Error, ErrorKind, Object, job, log};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -154,6 +154,56 @@ async fn an_older_server_is_not_given_input_that_it_cannot_end() {
     })
     .await;
     assert_eq!(run(&client, None, LIMIT).await.0.expect("an end"), 0);
+}
+
+#[tokio::test]
+async fn standard_input_that_is_held_ends_when_somebody_says_so() {
+    let (said, heard) = tokio::sync::oneshot::channel::<()>();
+    let client = serve("v5.channel.k8s.io", |_, mut socket| async move {
+        let first = socket.next().await.expect("input").expect("input");
+        assert_eq!(&first.into_data()[..], b"\0line\n");
+        socket.send(frame(1, "read")).await.expect("sent");
+        said.send(()).expect("somebody waits");
+        let end = socket.next().await.expect("an end").expect("an end");
+        assert_eq!(&end.into_data()[..], [255, 0]);
+        let status = failure("143").to_string();
+        socket.send(frame(3, &status)).await.expect("sent");
+    })
+    .await;
+    let end = async { drop(heard.await) };
+    let command = ["cat".to_owned()];
+    let input = Bytes::from_static(b"line\n");
+    let ended = exec_held(&client, &at(), &command, input, end, LIMIT, |_, _| {}).await;
+    assert_eq!(ended.expect("an end").exit, 143);
+}
+
+#[tokio::test]
+async fn an_older_server_has_held_input_ended_with_the_connection() {
+    let (closed, is_closed) = tokio::sync::oneshot::channel();
+    let client = serve("v4.channel.k8s.io", |_, mut socket| async move {
+        let first = socket.next().await.expect("input").expect("input");
+        assert_eq!(&first.into_data()[..], b"\0x");
+        while let Some(Ok(_)) = socket.next().await {}
+        closed.send(()).expect("somebody waits");
+    })
+    .await;
+    let end = tokio::time::sleep(Duration::from_millis(50));
+    let input = Bytes::from_static(b"x");
+    let ended = exec_held(
+        &client,
+        &at(),
+        &["cat".to_owned()],
+        input,
+        end,
+        LIMIT,
+        |_, _| {},
+    )
+    .await;
+    assert!(matches!(ended, Err(Error::Lost(_))), "{ended:?}");
+    tokio::time::timeout(LIMIT, is_closed)
+        .await
+        .expect("in time")
+        .expect("the connection is closed");
 }
 
 #[tokio::test]
