@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use runbook_lab::fixture::{Device, Fixture, GuestKind};
-use runbook_lab::hosts::{Hosts, Role, Served, Spec};
+use runbook_lab::hosts::{Answers, Hosts, Published, Role, Served, Spec, StandIn};
 use runbook_lab::pve::{Caller, Cluster, Params};
 use runbook_lab::{isolate, ssh};
 use serde_json::json;
@@ -726,4 +726,44 @@ async fn the_commands_of_pods_run_beside_the_machines() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_answers_at_its_addresses_while_something_serves() {
+    let Some(lab) = Lab::start().await else {
+        return;
+    };
+    let file = lab._directory.path().join("echo");
+    std::fs::write(&file, "#!/bin/sh\nread line; echo \"heard $line\"\n").unwrap();
+    let echo = StandIn {
+        port: 7,
+        needs: Some("Service/default/echo".into()),
+        answers: Answers::Program(file),
+    };
+    let gateway = lab.hosts.gateway("home", vec![echo]).await.unwrap();
+    let at: std::net::SocketAddr = "192.168.4.80:7".parse().unwrap();
+    let published = |is_served| Published {
+        address: at.ip(),
+        port: at.port(),
+        is_served,
+    };
+    assert_eq!(lab.hosts.served(at), Served::Unknown);
+    gateway.publish(&[published(false)]).await;
+    assert_eq!(
+        lab.hosts.served(at),
+        Served::StandIn,
+        "it is known, and off"
+    );
+    assert!(lab.hosts.connect(at, DEADLINE).await.is_err());
+    gateway.publish(&[published(true)]).await;
+    let said = lab.good(
+        "nas",
+        "exec 3<>/dev/tcp/192.168.4.80/7; echo you >&3; cat <&3",
+    );
+    assert_eq!(said.await, "heard you\n");
+    assert_eq!(lab.hosts.stand_ins_used(), 1);
+    gateway.publish(&[]).await;
+    assert!(lab.hosts.connect(at, DEADLINE).await.is_err());
+    drop(gateway);
+    assert_eq!(lab.hosts.served(at), Served::Unknown);
 }

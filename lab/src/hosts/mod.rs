@@ -11,6 +11,7 @@ mod devices;
 mod drive;
 mod files;
 mod follow;
+mod gateway;
 mod guests;
 mod listeners;
 mod machine;
@@ -42,6 +43,7 @@ use crate::{dns, ssh};
 
 use machine::Machine;
 
+pub use gateway::{Gateway, Published};
 pub use ports::{Answers, Served, StandIn};
 
 /// The port of SSH, and the unit behind it.
@@ -155,6 +157,10 @@ struct Inner {
     leases: Mutex<BTreeMap<u32, IpAddr>>,
     /// Held while services are turned on and off.
     refreshing: tokio::sync::Mutex<()>,
+    /// What has the stand-ins of clusters.
+    gateways: Mutex<Vec<Weak<Machine>>>,
+    /// Objects of clusters that stand-ins need, and whether they are ready.
+    objects: Mutex<BTreeMap<String, bool>>,
 }
 
 impl Hosts {
@@ -189,6 +195,8 @@ impl Hosts {
             zone: zone.clone(),
             leases: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
+            gateways: Mutex::default(),
+            objects: Mutex::default(),
         }));
         let lab = Arc::downgrade(&hosts.0);
         zone.also(Arc::new(move || names::now(&lab)));

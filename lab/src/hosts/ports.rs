@@ -26,7 +26,7 @@ const PROGRAMS: &str = "usr/libexec/lab-stand-ins";
 pub struct StandIn {
     /// The port.
     pub port: u16,
-    /// What must run: a unit of the machine, or a guest; nothing but the machine when not given.
+    /// What must run: a unit of the machine, a guest, or an object of a cluster; nothing but the machine when not given.
     pub needs: Option<String>,
     /// What answers.
     pub answers: Answers,
@@ -99,7 +99,12 @@ impl Offer {
         Self::new(stand_in.port, stand_in.needs.clone(), what, true)
     }
 
-    fn service(&self, address: IpAddr, net: &Arc<dyn Listen>) -> Arc<Service> {
+    /// Its port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn service(&self, address: IpAddr, net: &Arc<dyn Listen>) -> Arc<Service> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let service = services.entry(address).or_insert_with(|| {
             let at = SocketAddr::new(address, self.port);
@@ -108,7 +113,7 @@ impl Offer {
         Arc::clone(service)
     }
 
-    fn known(&self) -> Vec<(IpAddr, Arc<Service>)> {
+    pub(super) fn known(&self) -> Vec<(IpAddr, Arc<Service>)> {
         let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         services
             .iter()
@@ -116,13 +121,15 @@ impl Offer {
             .collect()
     }
 
-    /// Whether the lab can never have what it needs.
-    fn unable(&self) -> Option<&str> {
+    /// The object of a cluster that it needs.
+    fn object(&self) -> Option<&str> {
         self.needs.as_deref().filter(|needs| needs.contains('/'))
     }
 
-    fn served(&self) -> Served {
-        match (self.is_stand_in, self.unable()) {
+    /// What it is; `objects` are those that a cluster can have.
+    fn served(&self, objects: &BTreeMap<String, bool>) -> Served {
+        let unable = self.object().filter(|needs| !objects.contains_key(*needs));
+        match (self.is_stand_in, unable) {
             (_, Some(needs)) => Served::Unable(needs.to_owned()),
             (true, None) => Served::StandIn,
             (false, None) => Served::Own,
@@ -167,7 +174,7 @@ pub(super) fn write_programs(machine: &Machine) -> io::Result<()> {
 }
 
 /// Listens in the lab's network.
-struct Net(Weak<Inner>);
+pub(super) struct Net(pub(super) Weak<Inner>);
 
 impl Listen for Net {
     fn listen(&self, address: SocketAddr) -> Later<io::Result<TcpListener>> {
@@ -214,8 +221,8 @@ impl Inner {
         let Some(needs) = &offer.needs else {
             return true;
         };
-        if offer.unable().is_some() {
-            return false;
+        if let Some(object) = offer.object() {
+            return self.objects().get(object).copied().unwrap_or(false);
         }
         if let Some(unit) = machine.unit(needs) {
             return unit.active;
@@ -260,10 +267,16 @@ impl Hosts {
     /// What the lab has at an address of its network.
     pub fn served(&self, at: SocketAddr) -> Served {
         let machines = self.0.of_address(at.ip());
-        let offers = machines.iter().flat_map(|machine| machine.offers());
-        let mut found: Vec<Served> = offers
+        let own = machines.iter().flat_map(|machine| machine.offers());
+        let clusters = self.0.of_clusters();
+        let published = clusters.iter().flat_map(|cluster| cluster.offers());
+        let published =
+            published.filter(|offer| offer.known().iter().any(|(address, _)| *address == at.ip()));
+        let objects = self.0.objects();
+        let mut found: Vec<Served> = own
+            .chain(published)
             .filter(|offer| offer.port == at.port())
-            .map(|offer| offer.served())
+            .map(|offer| offer.served(&objects))
             .collect();
         // A stand-in says so, whatever else there is.
         found.sort_by_key(|served| !matches!(served, Served::StandIn));
@@ -272,8 +285,8 @@ impl Hosts {
 
     /// How many connections stand-ins have taken so far.
     pub fn stand_ins_used(&self) -> u64 {
-        let machines = self.0.all();
-        let offers = machines.iter().flat_map(|machine| machine.offers());
+        let machines = self.0.all().into_iter().chain(self.0.of_clusters());
+        let offers = machines.flat_map(|machine| machine.offers());
         offers
             .filter(|offer| offer.is_stand_in)
             .flat_map(|offer| offer.known())
