@@ -255,11 +255,6 @@ impl TargetKind {
             Self::Pod => "pod/NS/SELECTOR",
         }
     }
-
-    /// Whether an engine reaches targets of this kind; others are a check error "not available".
-    pub fn available(self) -> bool {
-        !matches!(self, Self::Pod)
-    }
 }
 
 /// An action of the language.

@@ -58,15 +58,10 @@ fn of_step(
     if let Some(on) = front_on
         && kind_of(on).is_none_or(|kind| step.action.targets.contains(&kind))
     {
-        available(kind_of(on), step.action, step_place(step), findings);
         return Some(on.clone());
     }
     match own(step, inventory) {
-        Ok(text) => {
-            let node = Node::text(step.span, text);
-            available(kind_of(&node), step.action, step_place(step), findings);
-            Some(node)
-        }
+        Ok(text) => Some(Node::text(step.span, text)),
         Err((message, hint)) => {
             findings.hinted("missing-target", step_place(step), message, hint);
             None
@@ -101,8 +96,6 @@ fn of_each(each: &Node, step: &Step, inventory: &Inventory, findings: &mut Findi
             );
         } else if !kinds.iter().any(|kind| step.action.targets.contains(kind)) {
             wrong_target(step.action, each.span, &format!("{map}.*"), findings);
-        } else {
-            available(kinds.first().copied(), step.action, each.span, findings);
         }
         return each.clone();
     }
@@ -126,7 +119,7 @@ fn kind_of(node: &Node) -> Option<TargetKind> {
         .find(|kind| kind.word() == word)
 }
 
-/// Checks a written target: its form, that the action can run there, that it exists, that it can be reached.
+/// Checks a written target: its form, that the action can run there, that it exists.
 fn checked(
     node: &Node,
     action: &ActionSpec,
@@ -141,7 +134,7 @@ fn checked(
         wrong_target(action, node.span, shown, findings);
         return false;
     }
-    exists(node, inventory, findings) && available(kind, action, node.span, findings)
+    exists(node, inventory, findings)
 }
 
 fn exists(node: &Node, inventory: &Inventory, findings: &mut Findings) -> bool {
@@ -157,29 +150,6 @@ fn exists(node: &Node, inventory: &Inventory, findings: &mut Findings) -> bool {
         return false;
     }
     true
-}
-
-fn available(
-    kind: Option<TargetKind>,
-    action: &ActionSpec,
-    span: Span,
-    findings: &mut Findings,
-) -> bool {
-    let Some(kind) = kind else { return true };
-    // An action that is not available is told already.
-    if kind.available() || !action.available {
-        return true;
-    }
-    findings.hinted(
-        "not-available",
-        span,
-        format!(
-            "targets `{}` are not available in this version",
-            kind.form()
-        ),
-        "run the step on `local`, or make its fence one that is only shown",
-    );
-    false
 }
 
 fn wrong_target(action: &ActionSpec, span: Span, shown: &str, findings: &mut Findings) {

@@ -24,6 +24,7 @@ use self::field::{Found, Look};
 use self::judge::{Judged, judge};
 use self::parse::Matcher;
 pub use self::parse::{MatcherError, NAMES, validate};
+pub use self::range::AddressRange;
 pub use self::wording::cut;
 use crate::model::Expectation;
 use crate::node::Node;

@@ -7,14 +7,19 @@ use ipnet::IpNet;
 
 /// A range of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AddressRange {
+pub struct AddressRange {
     first: IpAddr,
     last: IpAddr,
     text: String,
 }
 
 impl AddressRange {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads one: `10.0.0.0/8`, `10.0.0.1-10.0.0.9` or one address.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, with how it is written.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let error = || {
             format!(
@@ -44,7 +49,8 @@ impl AddressRange {
         })
     }
 
-    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
         // As in a comparison of texts, an IPv4 address is never in a range of IPv6, which would be greater than all.
         address.is_ipv4() == self.first.is_ipv4() && (self.first..=self.last).contains(&address)
     }

@@ -94,14 +94,3 @@ fn own_timeouts_are_durations() {
         assert!(value::duration(timeout).is_ok(), "{timeout}");
     }
 }
-
-#[test]
-fn every_available_action_runs_on_a_target_that_is() {
-    for action in ACTIONS.iter().filter(|action| action.available) {
-        assert!(
-            action.targets.iter().any(|target| target.available()),
-            "{}",
-            action.name
-        );
-    }
-}

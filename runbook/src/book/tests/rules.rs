@@ -502,8 +502,12 @@ fn references() {
     );
     check(
         "```runbook\nid: a\nbash: echo\non: pod/default/app=x\n```",
+        &[],
+    );
+    check(
+        "```runbook\nid: a\nservice: {name: x}\non: pod/default/app=x\n```",
         &[
-            "not-available 6:5 targets `pod/NS/SELECTOR` are not available in this version (run the step on `local`, or make its fence one that is only shown)",
+            "wrong-target 6:5 `service` cannot run on `pod/default/app=x` (it runs on `local`, `node/N`, `lxc/N`, `vm/N`, `host/N`)",
         ],
     );
     check(
