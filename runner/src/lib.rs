@@ -11,6 +11,7 @@ pub mod history;
 pub mod journal;
 pub mod listing;
 pub mod local;
+pub mod origins;
 pub mod plan;
 pub mod probe;
 pub mod process;

@@ -2,11 +2,13 @@
 //!
 //! On a real profile scripts start in the repository's root. In the lab each guide has a scratch directory with a home of its
 //! own, removed when the run ends, and is kept from the real homelab: no agent, no configuration of the user's, `ssh`, `scp`
-//! and `kubectl` that know the lab only. Runs nothing but `git`, for a scratch directory that has to be a clone.
+//! `kubectl`, `flux` and `helm` that know the lab only. Runs nothing itself.
 
+pub mod ask;
 mod foreign;
 mod hidden;
 mod kubeconfig;
+pub mod kubectl;
 mod shims;
 pub mod ssh;
 
@@ -38,9 +40,8 @@ pub struct Locals {
     environment: Vec<(OsString, OsString)>,
     /// Where programs are looked for.
     path: OsString,
-    kubeconfig: OsString,
-    /// Answers the lab's `ssh`.
-    answers: Mutex<Option<ssh::Answers>>,
+    /// Answers the lab's `ssh` and `kubectl`.
+    answers: Mutex<Option<ask::Answers>>,
     home: OsString,
     /// What a script of the lab must not name.
     pub foreign: Foreign,
@@ -60,8 +61,6 @@ pub struct Place {
     pub through: Arc<[OsString]>,
     /// In the lab: changes are made below this directory only; it holds the place of the scripts and their home.
     pub scratch: Option<PathBuf>,
-    /// In the lab: where the lab's own git repository lies, once a step needs it.
-    pub origin: Option<PathBuf>,
 }
 
 impl Locals {
@@ -83,11 +82,10 @@ impl Locals {
             ("TERM".into(), "dumb".into()),
             ("RUNBOOK_BOOK".into(), request.root.clone().into_os_string()),
             ("RUNBOOK_RUN".into(), request.run.clone().into()),
-            ("KUBECONFIG".into(), kubeconfig.clone()),
+            ("KUBECONFIG".into(), kubeconfig),
         ];
         Ok(Self {
             path: std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into()),
-            kubeconfig,
             answers: Mutex::default(),
             scratch,
             lab: request.is_lab(),
@@ -107,21 +105,32 @@ impl Locals {
         })
     }
 
-    /// Lets the scripts of the lab find its machines by `ssh`: the first one that uses it asks for its world.
+    /// Lets the scripts of the lab find its machines by `ssh` and its clusters by `kubectl`: the first one that uses it asks for its
+    /// world.
     ///
     /// # Errors
     ///
     /// When there can be no socket.
-    pub fn find_machines(&self, find: ssh::Find) -> io::Result<()> {
-        let answers = ssh::answer(&self.socket(), find)?;
+    pub fn answer(&self, find: ask::Find) -> io::Result<()> {
+        let answers = ask::answer(&self.socket(), find)?;
         let mut known = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some(answers);
         Ok(())
     }
 
-    /// Where the lab's `ssh` asks.
+    /// Where the lab's `ssh` and `kubectl` ask.
     fn socket(&self) -> PathBuf {
-        self.scratch.path().join("ssh.sock")
+        self.scratch.path().join("lab.sock")
+    }
+
+    /// The kubeconfig of a world of the lab: it names no cluster until they are started.
+    pub fn lab_kubeconfig(&self, world: u32) -> PathBuf {
+        Self::kubeconfig_in(self.scratch.path(), world)
+    }
+
+    /// The same, in the directory of a run.
+    pub fn kubeconfig_in(directory: &Path, world: u32) -> PathBuf {
+        directory.join(format!("kubeconfig-{world}"))
     }
 
     /// The book's root.
@@ -129,23 +138,28 @@ impl Locals {
         &self.root
     }
 
+    /// What this run makes lies here, and is removed with it.
+    pub fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// The repository, the real one.
     pub fn repository(&self) -> &Path {
         &self.repository
     }
 
-    /// The place of a guide's local steps, made when it is first asked for; `clone`: as a clone of the repository.
+    /// The place of a guide's local steps, made when it is first asked for.
     ///
     /// # Errors
     ///
     /// When the scratch directory cannot be made.
-    pub fn place(&self, guide: usize, world: u32, clone: bool) -> io::Result<Arc<Place>> {
+    pub fn place(&self, guide: usize, world: u32) -> io::Result<Arc<Place>> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(&guide) {
             return Ok(Arc::clone(place));
         }
         let place = if self.lab {
-            self.scratch_place(guide, world, clone)?
+            self.scratch_place(guide, world)?
         } else {
             self.real_place()
         };
@@ -161,34 +175,39 @@ impl Locals {
             environment: self.environment(self.path.clone(), self.home.clone()),
             through: Arc::default(),
             scratch: None,
-            origin: None,
         }
     }
 
-    fn scratch_place(&self, guide: usize, world: u32, clone: bool) -> io::Result<Place> {
+    fn scratch_place(&self, guide: usize, world: u32) -> io::Result<Place> {
         let own = self.scratch.path().join(format!("guide-{guide}"));
         let (home, directory) = (own.join("home"), own.join("work"));
         fs::create_dir_all(&home)?;
         fs::create_dir_all(&directory)?;
         // Compared with paths that were followed to their end.
         let directory = directory.canonicalize()?;
-        let origin = clone.then(|| self.scratch.path().join(format!("origin-{world}.git")));
         let programs = self.scratch.path().join(format!("bin-{world}"));
         if !programs.exists() {
-            let (path, kubeconfig) = (&self.path, &self.kubeconfig);
-            shims::write(&programs, path, kubeconfig, &self.socket(), world)?;
+            shims::write(&programs, &self.path, &self.socket(), world)?;
+        }
+        let kubeconfig = self.lab_kubeconfig(world);
+        if !kubeconfig.exists() {
+            kubeconfig::write_empty(&kubeconfig)?;
         }
         let mut path = programs.into_os_string();
         path.push(":");
         path.push(&self.path);
-        let environment = self.environment(path, home.into_os_string());
+        let mut environment = self.environment(path, home.into_os_string());
+        for (name, value) in &mut environment {
+            if name == "KUBECONFIG" {
+                *value = kubeconfig.clone().into_os_string();
+            }
+        }
         Ok(Place {
             // The home is the guide's own too.
             scratch: Some(own.canonicalize()?),
             directory,
             environment,
             through: Arc::clone(&self.through),
-            origin,
         })
     }
 
@@ -269,7 +288,6 @@ mod tests {
             environment: Vec::new(),
             through: Arc::default(),
             scratch: Some(scratch),
-            origin: None,
         }
     }
 

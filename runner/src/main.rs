@@ -17,6 +17,8 @@ fn main() -> ExitCode {
     runbook_lab::ssh::main_if_asked();
     // And the `ssh` of the lab's local scripts.
     runbook_runner::local::ssh::main_if_asked();
+    // And their `kubectl`, `flux` and `helm`.
+    runbook_runner::local::kubectl::main_if_asked();
     // A killed runner's children are ended by a process of this program.
     if let Some(code) = runbook_runner::process::watch_if_asked() {
         return code;

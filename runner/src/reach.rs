@@ -12,7 +12,7 @@ use runbook::model::Target;
 use runbook::node::Node;
 
 use crate::action::Failure;
-use crate::remote::{Connections, Guests, Login, Remote, SshSettings, Way};
+use crate::remote::{Connections, Container, Guests, Login, Remote, SshSettings, Way};
 
 /// What a question about a world becomes.
 pub type ReachFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -25,10 +25,61 @@ pub trait Reach: Send + Sync {
     /// Who knows the guests.
     fn guests(&self, world: u32) -> ReachFuture<'_, Option<Arc<dyn Guests>>>;
 
+    /// The pod that a target means, in a cluster or in the only one there is.
+    fn pod<'a>(
+        &'a self,
+        world: u32,
+        cluster: Option<&'a str>,
+        namespace: &'a str,
+        pod: &'a str,
+    ) -> ReachFuture<'a, Result<PodPlace, Lost>> {
+        let _ = (world, cluster, namespace, pod);
+        let failure = Failure::new("there is no cluster that a pod could run in");
+        Box::pin(std::future::ready(Err(failure.into())))
+    }
+
     /// Why the lab lets no script run on its machines, if it does not.
     fn kept(&self, world: u32) -> ReachFuture<'_, Option<String>> {
         let _ = world;
         Box::pin(std::future::ready(None))
+    }
+}
+
+/// A pod that programs run in.
+pub struct PodPlace {
+    /// What people call it: `pod/shop/web-5d9c`.
+    pub name: String,
+    /// Its container.
+    pub container: Arc<dyn Container>,
+    /// What nobody else may touch while it is changed.
+    pub lock: String,
+}
+
+/// Why it is not known where a target is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// For people.
+    pub failure: Failure,
+    /// Whether who was asked has answered: there is no such target.
+    pub is_absent: bool,
+}
+
+impl Lost {
+    /// It is not there.
+    pub fn absent(failure: Failure) -> Self {
+        Self {
+            failure,
+            is_absent: true,
+        }
+    }
+}
+
+impl From<Failure> for Lost {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            is_absent: false,
+        }
     }
 }
 
@@ -55,7 +106,7 @@ impl Machines {
         self.reach.kept(world).await
     }
 
-    /// The machine that a target is.
+    /// The machine that a target is; `cluster`: of a pod, where that is known.
     ///
     /// # Errors
     ///
@@ -64,8 +115,9 @@ impl Machines {
         &self,
         inventory: &Inventory,
         target: &Target,
+        cluster: Option<&str>,
         world: u32,
-    ) -> Result<Machine, Failure> {
+    ) -> Result<Machine, Lost> {
         let asked = Asked {
             inventory,
             reach: &*self.reach,
@@ -76,15 +128,24 @@ impl Machines {
             Target::Host(name) => asked.host(name),
             Target::Lxc(name) => asked.guest(name, GuestKind::Lxc).await?,
             Target::Vm(name) => asked.guest(name, GuestKind::Vm).await?,
-            Target::Local | Target::Cluster(_) | Target::Pod { .. } => {
-                return Err(Failure::new(format!(
-                    "`{}` is no machine that programs run on",
-                    target.kind().word()
-                )));
+            Target::Pod { namespace, pod } => {
+                let found = self.reach.pod(world, cluster, namespace, pod).await?;
+                Place {
+                    name: Some(found.name),
+                    way: Way::Container(found.container),
+                    lock: found.lock,
+                }
+            }
+            Target::Local | Target::Cluster(_) => {
+                let word = target.kind().word();
+                let failure = Failure::new(format!("`{word}` is no machine that programs run on"));
+                return Err(failure.into());
             }
         };
         let connections = self.connections(world).await?;
-        let name = format!("{}/{}", target.kind().word(), target_name(target));
+        let name = place
+            .name
+            .unwrap_or_else(|| format!("{}/{}", target.kind().word(), target_name(target)));
         Ok(Machine {
             remote: Remote::new(name, place.way, connections),
             lock: place.lock,
@@ -135,6 +196,8 @@ pub struct Machine {
 
 /// Where a target is.
 struct Place {
+    /// What people call it, where that is not the target's own text.
+    name: Option<String>,
     way: Way,
     lock: String,
 }
@@ -148,6 +211,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn node(&self, name: &str) -> Place {
         Place {
+            name: None,
             way: Way::Ssh(self.node_login(name)),
             lock: format!("node {name}"),
         }
@@ -162,6 +226,7 @@ impl Asked<'_> {
         let host = find(&self.inventory.hosts, name);
         let destination = text(host, "address").unwrap_or_else(|| name.to_owned());
         Place {
+            name: None,
             way: Way::Ssh(login(host, destination)),
             lock: format!("host {name}"),
         }
@@ -193,6 +258,7 @@ impl Asked<'_> {
                 }
             };
             return Ok(Place {
+                name: None,
                 way: Way::Ssh(login(node, destination)),
                 lock: match number.or_else(|| guest.and_then(|guest| guest.vmid)) {
                     Some(vmid) => format!("guest {vmid}"),
@@ -207,6 +273,7 @@ impl Asked<'_> {
                 return Err(self.nobody(name, "guest agent"));
             };
             return Ok(Place {
+                name: None,
                 way: Way::Agent(guests.agent(vmid)),
                 lock,
             });
@@ -216,6 +283,7 @@ impl Asked<'_> {
             None => self.ask(name, "node", |guests| guests.node(vmid)).await?,
         };
         Ok(Place {
+            name: None,
             way: Way::Pct {
                 node: self.node_login(&home),
                 vmid,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::script::{Ran, left_behind, with_source};
 use super::{Ended, Failure, Report};
 use crate::process::{Cancel, Limits, Record};
-use crate::remote::{Detached, Program, Remote, RemoteError, Script};
+use crate::remote::{Cause, Detached, Program, Remote, RemoteError, Script};
 
 /// What the output of an agent may lack.
 const CUT: &[&str] = &["stdout", "stderr", "output", "json", "table"];
@@ -106,6 +106,11 @@ pub fn ended(error: &RemoteError) -> Ended {
             refused: true,
             ..failure
         }),
+        // The place is there; what it lacks is a fact of it.
+        RemoteError::Unavailable {
+            cause: Cause::NoShell { .. },
+            ..
+        } => Ended::Failed(failure),
         _ => Ended::Unavailable(failure),
     }
 }

@@ -5,6 +5,8 @@
 
 mod clone;
 
+pub use clone::write_settings;
+
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -118,6 +120,14 @@ pub enum GitError {
         /// The wish.
         wished: String,
     },
+}
+
+impl GitError {
+    /// What the system says of a path.
+    pub fn system(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        let path = path.to_owned();
+        Self::File(file::FileError::System { what, path, source })
+    }
 }
 
 impl Repository {

@@ -2,6 +2,9 @@
 //!
 //! Looks only; every look has a deadline. A missing thing is no error of the command: the book decides what it needs.
 
+mod clusters;
+
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -33,7 +36,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(super) struct Look {
     /// What was looked for.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Whether it is there.
     pub present: bool,
     /// What was found, or why not.
@@ -66,6 +69,11 @@ pub(super) fn examine(opened: Option<&Opened>) -> Report {
             &["-V"],
             "scripts on nodes, guests and hosts run over it: install openssh-client",
         ),
+        program(
+            "kubectl",
+            &["version", "--client"],
+            "only scripts of the book that call it: install kubectl; steps on clusters and pods do without",
+        ),
         isolation(),
         browser(),
         program(
@@ -77,6 +85,7 @@ pub(super) fn examine(opened: Option<&Opened>) -> Report {
     ];
     let real = opened.filter(|opened| opened.profile() != LAB);
     checks.extend(real.map(rights));
+    checks.extend(real.map(clusters::looks).into_iter().flatten());
     Report { version: 1, checks }
 }
 
@@ -114,7 +123,7 @@ fn kernel() -> Look {
         std::fs::read_to_string("/proc/sys/kernel/osrelease").map(|text| text.trim().to_owned());
     let subreaper = cfg!(target_os = "linux");
     Look {
-        name: "kernel",
+        name: "kernel".into(),
         present: subreaper,
         found: match release {
             Ok(release) => {
@@ -136,7 +145,7 @@ fn program(name: &'static str, args: &[&str], hint: &str) -> Look {
         Err(why) => (false, why),
     };
     Look {
-        name,
+        name: name.into(),
         present,
         found,
         hint: hint.into(),
@@ -153,7 +162,7 @@ fn isolation() -> Look {
         Err(forbidden) => (false, forbidden.reason, format!(": {}", forbidden.hint)),
     };
     Look {
-        name: "isolation",
+        name: "isolation".into(),
         present,
         found,
         hint: format!("scripts on lab hosts need it{hint}"),
@@ -166,7 +175,7 @@ fn browser() -> Look {
         .iter()
         .find_map(|name| look(name, &["--version", "--no-sandbox"]).ok());
     Look {
-        name: "browser",
+        name: "browser".into(),
         present: found.is_some(),
         found: found.unwrap_or_else(|| "no Chromium on PATH".into()),
         hint: "only for this program's own browser tests: install chromium".into(),
@@ -176,7 +185,7 @@ fn browser() -> Look {
 fn records(book: Option<&Path>) -> Look {
     let Some(root) = book else {
         return Look {
-            name: "book",
+            name: "book".into(),
             present: false,
             found: "no `book.toml` here or above".into(),
             hint: "make one with `runbook init`, or name it with --book".into(),
@@ -193,7 +202,7 @@ fn records(book: Option<&Path>) -> Look {
         ),
     };
     Look {
-        name: "book",
+        name: "book".into(),
         present,
         found,
         hint: "make the folder writable: runs are recorded in `.runbook`".into(),
@@ -228,7 +237,7 @@ fn rights(opened: &Opened) -> Look {
         Err((why, hint)) => (false, format!("profile `{profile}`: {why}"), hint),
     };
     Look {
-        name: "rights",
+        name: "rights".into(),
         present,
         found,
         hint: hint.unwrap_or_else(|| {

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use runbook::report::{LAB_VERSION, Lab, LabKubernetes, LabProxmox, LabSsh};
 use runbook_lab::fixture::{FIXTURE_BYTES_MAX, Fixture};
@@ -14,21 +15,27 @@ use super::open::Opened;
 use super::serve::interrupted;
 use super::shell::Shell;
 use crate::exit;
+use crate::origins::Origins;
+use crate::process::Cancel;
 use crate::scratch::Scratch;
+use crate::world::clusters::{Around, kubeconfig};
 use crate::world::domains::domains;
 use crate::world::fixture::{Credentials, TOKEN};
-use crate::world::{LabState, Started, start_lab};
+use crate::world::{Clusters, LabState, Started, lab_clusters, start_lab};
 
 /// Starts a lab, says where it is, and waits for INT or TERM.
 pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Result<u8, Failure> {
     let credentials = Credentials::random().map_err(unavailable)?;
     let text = state.as_deref().map(read).transpose()?;
     let mut folder = PathBuf::from(".");
+    let mut root = folder.clone();
+    let mut repository = folder.clone();
     let book = match &text {
         Some(_) => None,
         None => {
             let opened = Opened::find(global)?;
-            let root = opened.root().to_owned();
+            root = opened.root().to_owned();
+            repository = opened.repository();
             let book = opened.load(&runbook::model::Vars::new())?.valid(shell)?;
             let inventory = root.join(&book.options.inventory);
             folder = inventory.parent().unwrap_or(&root).to_owned();
@@ -61,6 +68,20 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
         fs::write(&ca, lab.ca()).map_err(|error| {
             Failure::unavailable(format!("cannot write `{}`: {error}", ca.display()), None)
         })?;
+        let around = Around {
+            origins: Arc::new(Origins::new(&repository, scratch.path(), Cancel::new())),
+            folder,
+            root,
+            world: 0,
+        };
+        let clusters = match &book {
+            Some(book) => lab_clusters(book, &around, machines.as_ref().ok()).await,
+            None => Clusters::of_lab(Default::default()).await,
+        };
+        let kubernetes = match clusters.names().next() {
+            Some(_) => Some(serve_clusters(&clusters, scratch.path()).await?),
+            None => None,
+        };
         let told = Lab {
             version: LAB_VERSION,
             proxmox: Some(LabProxmox {
@@ -73,7 +94,7 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
                 fingerprint: lab.fingerprint().to_owned(),
                 ca: ca.display().to_string(),
             }),
-            kubernetes: None::<LabKubernetes>,
+            kubernetes,
             ssh: machines.as_ref().ok().map(|machines| LabSsh {
                 config: machines.ssh_config().display().to_string(),
             }),
@@ -82,11 +103,24 @@ pub(super) fn lab(shell: &Shell, global: &Global, state: Option<PathBuf>) -> Res
             shell.json(&told)?;
         } else {
             let why = machines.as_ref().err().map_or("", String::as_str);
-            shell.out(&text_of(&told, why))?;
+            let names: Vec<&str> = clusters.names().collect();
+            shell.out(&text_of(&told, &names, why))?;
         }
         stop.await;
         Ok(exit::OK)
     })?
+}
+
+/// Starts the clusters; the file that reaches them.
+async fn serve_clusters(clusters: &Clusters, folder: &Path) -> Result<LabKubernetes, Failure> {
+    let text = clusters.kubeconfig().await.map_err(unavailable)?;
+    let file = folder.join("kubeconfig");
+    kubeconfig::write(&file, &text).map_err(|error| {
+        Failure::unavailable(format!("cannot write `{}`: {error}", file.display()), None)
+    })?;
+    Ok(LabKubernetes {
+        kubeconfig: file.display().to_string(),
+    })
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -120,8 +154,8 @@ fn token(fixture: &Fixture) -> String {
     }
 }
 
-/// What a person reads; `why` there is no SSH.
-fn text_of(lab: &Lab, why: &str) -> String {
+/// What a person reads; the names of the clusters, and `why` there is no SSH.
+fn text_of(lab: &Lab, clusters: &[&str], why: &str) -> String {
     let mut lines = Vec::new();
     if let Some(proxmox) = &lab.proxmox {
         lines.push(format!(
@@ -141,6 +175,18 @@ fn text_of(lab: &Lab, why: &str) -> String {
     match (&lab.ssh, why) {
         (Some(ssh), _) => lines.push(format!("ssh -F {} {node}", ssh.config)),
         (None, why) => lines.push(format!("no SSH: {why}")),
+    }
+    if let Some(kubernetes) = &lab.kubernetes {
+        for name in clusters {
+            let context = match clusters.len() {
+                1 => String::new(),
+                _ => format!(" --context {name}"),
+            };
+            lines.push(format!(
+                "kubectl --kubeconfig {}{context} get nodes",
+                kubernetes.kubeconfig
+            ));
+        }
     }
     lines.push(String::new());
     lines.push("stop it with Ctrl-C; it forgets everything then".to_owned());

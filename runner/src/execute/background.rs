@@ -36,7 +36,7 @@ pub(super) async fn start(
         keep.always = true;
     }
     let started = if job.target == Target::Local {
-        here(cx, job, &text, record)?
+        here(cx, job, &text, record).await?
     } else {
         job.start(cx, record, deadline).await?
     };
@@ -66,10 +66,13 @@ pub(super) async fn start(
 pub(super) type Started = Result<(Background, Option<Box<dyn Any + Send + Sync>>), Box<Report>>;
 
 /// Starts the script on this machine.
-fn here(cx: &Cx, job: &Job<'_>, text: &str, record: Record) -> Result<Started, Box<Outcome>> {
+async fn here(cx: &Cx, job: &Job<'_>, text: &str, record: Record) -> Result<Started, Box<Outcome>> {
     let place = cx
         .place()
         .map_err(|error| Box::new(Outcome::failed(format!("no place to run in: {error}"))))?;
+    if let Some(report) = cx.reach_clusters(text).await {
+        return Ok(Err(Box::new(report)));
+    }
     let call = script::Call {
         language: job.action.name,
         text,

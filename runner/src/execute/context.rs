@@ -24,6 +24,7 @@ use super::results::{Done, Results};
 use super::undo::Undos;
 use crate::action::Failure;
 use crate::local::{Locals, Place};
+use crate::origins::Origins;
 use crate::plan::{DueGuide, GuideMode, InBook as _, Plan, has_templates};
 use crate::probe::http::Http;
 use crate::process::{Background, Cancel, Redact};
@@ -57,6 +58,8 @@ pub(super) struct Run {
     pub(super) planned: super::planned::Planned,
     /// Asks over HTTP.
     pub(super) http: Http,
+    /// The lab's git.
+    pub(super) origins: Arc<Origins>,
     /// Other machines.
     pub(super) machines: Machines,
     /// The profile's APIs, or the labs.
@@ -233,11 +236,9 @@ impl Cx {
 
     /// Where local scripts of the guide run.
     pub(super) fn place(&self) -> io::Result<Arc<Place>> {
-        self.run.locals.place(
-            self.at.guide,
-            self.run.due_guide(&self.guide).world,
-            self.guide.clone,
-        )
+        self.run
+            .locals
+            .place(self.at.guide, self.run.due_guide(&self.guide).world)
     }
 
     /// The folder of the chapter, to which `from` is relative.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use runbook::model::Target;
 use runbook::outcome::Effect;
-use runbook::read::Args;
+use runbook::read::{self, Args};
 use sha2::{Digest as _, Sha256};
 
 use super::background::Started;
@@ -13,7 +13,7 @@ use super::job::{Job, left};
 use super::outcome::Outcome;
 use super::{probe, vantage};
 use crate::action::shell::{Place, Shell};
-use crate::action::{Ended, Report, elsewhere, reboot};
+use crate::action::{Ended, Failure, Report, elsewhere, reboot};
 use crate::process::Record;
 use crate::reach::Machine;
 use crate::remote::{Program, Script};
@@ -170,7 +170,8 @@ impl Cx {
         } else {
             0
         };
-        if let Ok(world) = self.run.worlds.get(world).await {
+        let is_pod = matches!(target, Target::Pod { .. });
+        if !is_pod && let Ok(world) = self.run.worlds.get(world).await {
             // For the records; a machine can be reached without the API that knows it.
             let _ = world.identity().await;
         }
@@ -178,8 +179,47 @@ impl Cx {
             return Err(super::judge::ended(Report::of(Ended::Kept(reason))));
         }
         let inventory = &self.run.book.inventory;
-        let found = self.run.machines.find(inventory, target, world).await;
-        found.map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
+        let cluster = self.cluster_of_guide();
+        let find = self
+            .run
+            .machines
+            .find(inventory, target, cluster.as_deref(), world);
+        let found = match tokio::time::timeout(self.timing.timeout, find).await {
+            Ok(found) => found,
+            Err(_) => {
+                let message = format!("where `{}` is was not known in time", self.target_text);
+                return Err(super::judge::ended(Report::of(Ended::TimedOut(message))));
+            }
+        };
+        found.map_err(|lost| {
+            super::judge::ended(Report::of(match lost.is_absent {
+                true => Ended::Failed(lost.failure),
+                false => Ended::Unavailable(lost.failure),
+            }))
+        })
+    }
+
+    /// The cluster that the guide runs on, which is its pods' too.
+    fn cluster_of_guide(&self) -> Option<String> {
+        let on = self.render(self.book_guide().front.on.as_ref()?).ok()?;
+        match read::target(&on) {
+            Ok(Target::Cluster(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Makes the kubeconfig of the lab's local scripts reach its clusters before a script runs that reads it by itself; `kubectl`
+    /// and the like ask for it when they are used.
+    pub(super) async fn reach_clusters(&self, script: &str) -> Option<Report> {
+        let reads = script.contains("KUBECONFIG") || script.contains("import kubernetes");
+        if !self.is_lab() || !reads || self.run.book.inventory.clusters.is_empty() {
+            return None;
+        }
+        let world = self.run.due_guide(&self.guide).world;
+        let path = self.run.locals.lab_kubeconfig(world);
+        let written = self.run.worlds.write_kubeconfig(world, path).await;
+        let failure = Failure::new(written.err()?);
+        Some(Report::of(Ended::Unavailable(failure)))
     }
 
     /// The APIs and machines of the step's world.

@@ -12,7 +12,7 @@ use super::context::{GuideCx, Run, Up};
 use super::step;
 use crate::action::git;
 
-/// How long the lab's clone of the repository may take.
+/// How long a clone of the lab's repository may take.
 const CLONE_DURATION_MAX: Duration = Duration::from_secs(120);
 
 /// Executes a guide's due steps. The permit is given back while it waits for other guides.
@@ -108,14 +108,13 @@ fn calls_git(node: &Node) -> bool {
 /// Makes the guide's scratch directory a clone of the repository, whose origin is the lab's.
 async fn clone(run: &Run, guide: &GuideCx) {
     let due = run.due_guide(guide);
-    let place = match run.locals.place(due.guide, due.world, true) {
+    let place = match run.locals.place(due.guide, due.world) {
         Ok(place) => place,
         Err(error) => {
             guide.state().clone_error = Some(error.to_string());
             return;
         }
     };
-    let Some(origin) = &place.origin else { return };
     let home = place
         .environment
         .iter()
@@ -127,11 +126,12 @@ async fn clone(run: &Run, guide: &GuideCx) {
         deadline: Instant::now() + CLONE_DURATION_MAX,
         cancel: run.cancel.clone(),
     };
-    let _lock = run.locks.hold(format!("git {}", origin.display())).await;
-    let made = repository
-        .clone_of(run.locals.repository(), origin, &home.unwrap_or_default())
-        .await;
-    if let Err(error) = made {
+    let made = async {
+        let origin = run.origins.get(due.world).await?;
+        let home = home.unwrap_or_default();
+        repository.clone_of(&origin, &home).await
+    };
+    if let Err(error) = made.await {
         guide.state().clone_error = Some(error.to_string());
     }
 }

@@ -202,6 +202,9 @@ impl<'a> Job<'a> {
                 )))));
             }
         };
+        if let Some(report) = cx.reach_clusters(&text).await {
+            return Ok(report);
+        }
         let call = script::Call {
             language: self.action.name,
             text: &text,

@@ -59,7 +59,8 @@ pub use undo::CLEANUP_DURATION_MAX;
 
 use crate::action::Failure;
 use crate::exit;
-use crate::local::Locals;
+use crate::local::{Locals, ask};
+use crate::origins::Origins;
 use crate::plan::{InBook as _, Plan};
 use crate::probe::http::Http;
 use crate::process::Redact;
@@ -212,27 +213,41 @@ fn prepare(
         request.is_lab(),
         redactor.clone(),
     ));
+    let origins = Arc::new(Origins::new(
+        &request.repository,
+        locals.scratch(),
+        cancel.clone(),
+    ));
     let worlds = Worlds::new(
         Arc::clone(&book),
         &request,
         Arc::clone(&secrets),
+        Arc::clone(&origins),
         cancel.clone(),
     );
     let worlds = Arc::new(worlds);
     if request.is_lab() {
         let labs = Arc::clone(&worlds);
-        let find: crate::local::ssh::Find = Arc::new(move |world| {
+        let directory = locals.scratch().to_owned();
+        let find: ask::Find = Arc::new(move |what, world| {
             let labs = Arc::clone(&labs);
-            Box::pin(async move { labs.ssh_config(world).await })
+            let kubeconfig = Locals::kubeconfig_in(&directory, world);
+            Box::pin(async move {
+                match what {
+                    ask::What::Machines => labs.ssh_config(world).await,
+                    ask::What::Clusters => labs.write_kubeconfig(world, kubeconfig).await,
+                }
+            })
         });
-        if let Err(error) = locals.find_machines(find) {
+        if let Err(error) = locals.answer(find) {
             // Who uses it is told that nobody answers.
-            tracing::warn!(%error, "the lab's machines are not reached by `ssh` of local scripts");
+            tracing::warn!(%error, "the lab is not reached by `ssh` and `kubectl` of local scripts");
         }
     }
     let reach = request.reach.clone();
     let machines = Machines::new(reach.unwrap_or_else(|| Arc::clone(&worlds) as Arc<dyn Reach>));
     Ok(Run {
+        origins,
         machines,
         worlds,
         results: results::Results::new(plan.steps.len()),

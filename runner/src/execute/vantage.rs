@@ -174,7 +174,10 @@ pub(super) async fn no_download(
 
 /// The network of the step's lab, or why there is none.
 async fn network(cx: &Cx) -> Result<Result<Arc<LabNetwork>, String>, Box<Outcome>> {
-    Ok(cx.world().await?.network())
+    let world = cx.world().await?;
+    // What a cluster publishes follows its objects.
+    world.clusters().settle().await;
+    Ok(world.network())
 }
 
 /// What the lab calls a machine: guests are known by number too.

@@ -4,8 +4,11 @@
 use std::net::IpAddr;
 
 use aho_corasick::AhoCorasick;
+use runbook::matcher::AddressRange;
 use runbook::model::Book;
 use runbook::template::expressions;
+
+use crate::world::fixture;
 
 /// The addresses and names of the inventory's machines.
 #[derive(Debug, Default)]
@@ -13,6 +16,8 @@ pub struct Foreign {
     /// In lower case.
     names: Vec<String>,
     networks: Vec<Vec<u8>>,
+    /// What clusters give to their services.
+    ranges: Vec<AddressRange>,
     domains: Vec<String>,
     search: Option<AhoCorasick>,
 }
@@ -41,7 +46,14 @@ impl Foreign {
                 );
             }
         }
-        Self::new(names, domains)
+        let ranges = book.inventory.clusters.iter().filter_map(|(_, cluster)| {
+            let range = fixture::text(fixture::lab(cluster)?, "load-balancers")?;
+            AddressRange::parse(range).ok()
+        });
+        Self {
+            ranges: ranges.collect(),
+            ..Self::new(names, domains)
+        }
     }
 
     /// These.
@@ -63,6 +75,7 @@ impl Foreign {
         let addresses = names.iter().filter_map(|name| name.parse().ok());
         Self {
             networks: addresses.map(network).collect(),
+            ranges: Vec::new(),
             names,
             domains,
             search,
@@ -92,7 +105,9 @@ impl Foreign {
             .trim_end_matches('.')
             .to_ascii_lowercase();
         if let Ok(address) = host.parse::<IpAddr>() {
-            return self.names.contains(&host) || self.networks.contains(&network(address));
+            return self.names.contains(&host)
+                || self.networks.contains(&network(address))
+                || self.ranges.iter().any(|range| range.contains(address));
         }
         let below = |domain: &String| {
             host.strip_suffix(domain.as_str())
@@ -183,5 +198,12 @@ mod tests {
         ] {
             assert_eq!(foreign.is_host(host), is, "{host}");
         }
+        let range = AddressRange::parse("192.0.2.80-192.0.2.90").unwrap();
+        let foreign = Foreign {
+            ranges: vec![range],
+            ..foreign
+        };
+        assert!(foreign.is_host("192.0.2.85"));
+        assert!(!foreign.is_host("192.0.2.91"));
     }
 }

@@ -1,9 +1,7 @@
 //! `KUBECONFIG` for local scripts: the profile's contexts, never the user's default.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use runbook::model::Book;
@@ -11,9 +9,8 @@ use serde_json::json;
 
 use crate::request::RunRequest;
 use crate::secrets::expand;
-
-/// The current context where a profile has several clusters: none, and its name says why.
-const CHOOSE: &str = "say-which-with---context";
+use crate::world::clusters::USUAL;
+use crate::world::clusters::kubeconfig::{self, CHOOSE};
 
 /// Writes a configuration of our own and returns the value of `KUBECONFIG`: that file first, so that its current context
 /// wins, then the profile's files.
@@ -41,12 +38,12 @@ pub(super) fn write(directory: &Path, book: &Book, request: &RunRequest) -> io::
                     .and_then(|context| context.as_text())
                     .map(str::to_owned),
             );
-            let file = cluster
-                .value
-                .get("kubeconfig")
-                .and_then(|file| file.as_text());
-            let file = file.map(|file| expand(folder, file).into_os_string());
-            files.extend(file.filter(|file| !files.contains(file)));
+            let file = cluster.value.get("kubeconfig");
+            let file = file.and_then(|file| file.as_text()).unwrap_or(USUAL);
+            let file = expand(folder, file).into_os_string();
+            if !files.contains(&file) {
+                files.push(file);
+            }
         }
     }
     let current = match (&contexts[..], files.is_empty()) {
@@ -54,21 +51,25 @@ pub(super) fn write(directory: &Path, book: &Book, request: &RunRequest) -> io::
         ([], true) => "",
         _ => CHOOSE,
     };
-    // JSON is YAML.
-    let text = json!({
-        "apiVersion": "v1", "kind": "Config", "clusters": [], "contexts": [], "users": [], "current-context": current,
-    });
     let path = directory.join("kubeconfig");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)?;
-    io::Write::write_all(&mut file, text.to_string().as_bytes())?;
+    kubeconfig::write(&path, &empty(current))?;
     let mut value = path.into_os_string();
     for file in files {
         value.push(":");
         value.push(file);
     }
     Ok(value)
+}
+
+/// Writes one that names no cluster.
+pub(super) fn write_empty(path: &Path) -> io::Result<()> {
+    kubeconfig::write(path, &empty(""))
+}
+
+fn empty(current: &str) -> String {
+    // JSON is YAML.
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "clusters": [], "contexts": [], "users": [], "current-context": current,
+    });
+    config.to_string()
 }

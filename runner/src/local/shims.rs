@@ -1,5 +1,5 @@
-//! Programs that come first on the `PATH` of the lab's local scripts: `ssh`, `scp`, `sftp` and `kubectl` that use the lab's
-//! configuration only.
+//! Programs that come first on the `PATH` of the lab's local scripts: `ssh`, `scp`, `sftp`, `kubectl`, `flux` and `helm` that use
+//! the lab's configuration only.
 //!
 //! A program that this machine does not have is not made up: a script that calls it learns that it is not there.
 
@@ -9,19 +9,13 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::ssh;
+use super::{kubectl, ssh};
 
 /// Of OpenSSH.
 const OPENSSH: [&str; 3] = ["ssh", "scp", "sftp"];
 
 /// Writes the programs for scripts of a world into a directory that does not exist yet.
-pub(super) fn write(
-    directory: &Path,
-    path: &OsStr,
-    kubeconfig: &OsStr,
-    socket: &Path,
-    world: u32,
-) -> io::Result<()> {
+pub(super) fn write(directory: &Path, path: &OsStr, socket: &Path, world: u32) -> io::Result<()> {
     fs::create_dir(directory)?;
     let own = std::env::current_exe()?;
     for name in OPENSSH {
@@ -30,13 +24,11 @@ pub(super) fn write(
             write_program(&directory.join(name), &text)?;
         }
     }
-    if let Some(program) = find(path, "kubectl") {
-        let kubeconfig = quoted(Path::new(kubeconfig));
-        let text = format!(
-            "#!/bin/sh\nKUBECONFIG={kubeconfig}\nexport KUBECONFIG\nexec {} \"$@\"\n",
-            quoted(&program)
-        );
-        write_program(&directory.join("kubectl"), &text)?;
+    for name in kubectl::PROGRAMS {
+        if let Some(real) = find(path, name) {
+            let text = kubectl::program(&own, socket, world, &real);
+            write_program(&directory.join(name), &text)?;
+        }
     }
     Ok(())
 }

@@ -5,80 +5,23 @@
 //! with the lab's configuration; there is no way to another one.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixListener;
-use tokio::task::{JoinHandle, JoinSet};
+use super::ask::{self, What};
 
 /// How the first argument of such a start begins; the socket follows.
 const MARK: &str = "--runbook-lab-ssh=";
 /// What OpenSSH ends with when it could not do what it was told.
 const FAILED: i32 = 255;
-/// How long the start of a lab may take.
-const START: Duration = Duration::from_secs(120);
-/// The longest question.
-const QUESTION_BYTES_MAX: u64 = 64;
-/// Questions at a time.
-const QUESTIONS_MAX: usize = 256;
 /// Options that take an argument, by program.
 const TAKES: [(&str, &str); 3] = [
     ("ssh", "BbcDEeFIiJLlmOoPpQRSWw"),
     ("scp", "cDFiJloPSX"),
     ("sftp", "BbcDFiJloPRSsX"),
 ];
-
-/// Says which configuration reaches the machines of a world; the error is for people.
-pub type Find = Arc<
-    dyn Fn(u32) -> std::pin::Pin<Box<dyn Future<Output = Result<PathBuf, String>> + Send>>
-        + Send
-        + Sync,
->;
-
-/// Answers those programs while it is there.
-#[derive(Debug)]
-pub(super) struct Answers(JoinHandle<()>);
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Answers at a socket.
-pub(super) fn answer(socket: &Path, find: Find) -> io::Result<Answers> {
-    let listener = UnixListener::bind(socket)?;
-    Ok(Answers(tokio::spawn(async move {
-        let mut open = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            while open.try_join_next().is_some() {}
-            if open.len() < QUESTIONS_MAX {
-                let find = Arc::clone(&find);
-                // Who went away needs no answer.
-                open.spawn(async move { one(stream, find).await.ok() });
-            }
-        }
-    })))
-}
-
-async fn one(stream: tokio::net::UnixStream, find: Find) -> io::Result<()> {
-    let (from, mut to) = stream.into_split();
-    let mut question = String::new();
-    let mut from = tokio::io::BufReader::new(from.take(QUESTION_BYTES_MAX));
-    from.read_line(&mut question).await?;
-    let world = question.trim().parse().map_err(io::Error::other)?;
-    let answer = match find(world).await {
-        Ok(config) => format!("ok {}\n", config.display()),
-        Err(why) => format!("no {}\n", why.replace('\n', " ")),
-    };
-    to.write_all(answer.as_bytes()).await
-}
 
 /// The text of a program for a script's PATH.
 pub(super) fn program(own: &Path, socket: &Path, world: u32, real: &Path) -> String {
@@ -127,7 +70,7 @@ fn become_openssh(socket: &Path, mut arguments: impl Iterator<Item = OsString>) 
     if asked.chooses {
         return format!("the lab's `{name}` uses the lab's configuration only: leave `-F` out");
     }
-    match ask(socket, &world.to_string_lossy()) {
+    match ask::ask(socket, What::Machines, &world.to_string_lossy()) {
         Ok(Ok(config)) => {
             let error = Command::new(&program)
                 .arg("-F")
@@ -139,19 +82,6 @@ fn become_openssh(socket: &Path, mut arguments: impl Iterator<Item = OsString>) 
         }
         Ok(Err(why)) => format!("the lab serves no such host: {why}"),
         Err(error) => format!("the lab does not answer: {error}"),
-    }
-}
-
-fn ask(socket: &Path, world: &str) -> io::Result<Result<PathBuf, String>> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(START))?;
-    stream.write_all(format!("{world}\n").as_bytes())?;
-    let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
-    match answer.trim_end().split_once(' ') {
-        Some(("ok", config)) => Ok(Ok(config.into())),
-        Some(("no", why)) => Ok(Err(why.to_owned())),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -229,31 +159,5 @@ mod tests {
             only_shows: true,
         };
         assert_eq!(look("ssh", &shows), asked);
-    }
-
-    #[tokio::test]
-    async fn who_asks_gets_the_configuration_of_its_world() {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("socket");
-        let find: Find = Arc::new(|world| {
-            Box::pin(async move {
-                match world {
-                    7 => Ok("/a b/config".into()),
-                    _ => Err("two\nlines".to_owned()),
-                }
-            })
-        });
-        let answers = answer(&socket, find).unwrap();
-        let asked = |world: &'static str| {
-            let socket = socket.clone();
-            tokio::task::spawn_blocking(move || ask(&socket, world))
-        };
-        assert_eq!(asked("7").await.unwrap().unwrap(), Ok("/a b/config".into()));
-        assert_eq!(
-            asked("8").await.unwrap().unwrap(),
-            Err("two lines".to_owned())
-        );
-        assert!(asked("x").await.unwrap().is_err());
-        drop(answers);
     }
 }

@@ -128,6 +128,20 @@ pub enum Cause {
         /// What `pct` or the agent says.
         said: String,
     },
+    /// The image of a container has no shell.
+    #[error("its image has no `sh` ({said})")]
+    NoShell {
+        /// What the server says.
+        said: String,
+    },
+    /// Who starts programs in a container cannot be asked, or refuses.
+    #[error("{said}")]
+    Api {
+        /// What the client says.
+        said: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// Something else.
     #[error("{said}")]
     Other {
@@ -168,6 +182,10 @@ impl Cause {
                 "allow its user to run programs without a password (`NOPASSWD` in sudoers)"
             }
             Self::Guest { said } if said.contains("not running") => "start it first",
+            Self::NoShell { .. } => {
+                "scripts, edits and probes need a shell: take an image that has one, or run a `job`"
+            }
+            Self::Api { hint, .. } => return hint.clone(),
             Self::Closed { .. } | Self::Guest { .. } | Self::Other { .. } => return None,
         };
         Some(text.to_owned())

@@ -1,4 +1,5 @@
-//! Runs programs on other machines: by the system's OpenSSH, through a node into its containers, by a guest agent.
+//! Runs programs on other machines: by the system's OpenSSH, through a node into its containers, by a guest agent, into the
+//! containers of a pod.
 //!
 //! Knows nothing of runbooks: it gets a program and limits, and returns what became of it, as [`crate::process`] does for
 //! this machine. What was started elsewhere ends with us: it watches the end of its input, and has a time of its own. Nothing
@@ -10,6 +11,7 @@
 mod agent;
 mod cause;
 mod connections;
+mod container;
 mod detach;
 mod frame;
 mod guests;
@@ -21,6 +23,7 @@ mod transport;
 pub use agent::{Agent, AgentError, AgentFuture, AgentStatus, INPUT_BYTES_MAX};
 pub use cause::{Cause, RemoteError};
 pub use connections::{Connections, SESSIONS_MAX, SshSettings};
+pub use container::{Container, ExecError, ExecErrorKind, ExecFuture, InputEnd, Printed};
 pub use detach::Detached;
 pub use guests::{GuestFuture, Guests};
 pub use login::Login;

@@ -20,7 +20,7 @@ const DATA_END: &str = "#end-of-data";
 /// Where programs are looked for beside the login's own `PATH`.
 const PATH_MORE: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the first shell is told: nothing that any login shell reads differently inside single quotes.
-const BOOT: &str = "IFS= read -r p && eval \"$p\"";
+pub(super) const BOOT: &str = "IFS= read -r p && eval \"$p\"";
 
 /// A script for another machine.
 #[derive(Debug, Clone, Default)]
@@ -116,6 +116,7 @@ pub(super) fn command(way: &Way) -> String {
             )
         }
         // Both ways in letters that no server reads differently.
+        Way::Container(_) => BOOT.to_owned(),
         Way::Agent(_) => format!(
             "LC_ALL=C; export LC_ALL; exec 3>&1 4>&2; {{ base64 -d | sh -c '{BOOT}' 2>&1 1>&5 3>&- 4>&- 5>&- | base64 >&4; }} 5>&1 | base64 >&3"
         ),
@@ -131,6 +132,10 @@ fn home(way: &Way) -> String {
         Way::Pct { .. } => {
             "PATH=$PATH:/run/current-system/sw/bin; HOME=~root; cd \"$HOME\" || cd /; ".to_owned()
         }
+        // The image's own variables are part of the place.
+        Way::Container(_) => format!(
+            "LC_ALL=C; export LC_ALL; {path}[ -n \"$HOME\" ] || HOME=/; cd \"$HOME\" 2>/dev/null || cd /; "
+        ),
         Way::Agent(_) => format!("{path}HOME=~root; export HOME; cd \"$HOME\" || cd /; "),
     }
 }

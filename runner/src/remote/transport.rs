@@ -8,6 +8,7 @@ use base64::Engine as _;
 use super::agent::{Agent, AgentError, AgentStatus, INPUT_BYTES_MAX};
 use super::cause::{Cause, RemoteError};
 use super::connections::Connections;
+use super::container::Container;
 use super::frame::{Frame, Told};
 use super::login::Login;
 use super::program::{self, Program};
@@ -16,7 +17,7 @@ use crate::process::{
 };
 
 /// How long a program may take to end there once the end of its input told it to; TERM and KILL are given there.
-const FAREWELL: Duration = Duration::from_secs(3);
+pub(super) const FAREWELL: Duration = Duration::from_secs(3);
 /// How long a program may stay up when nobody ends it.
 const STANDING_DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often an agent is asked, at first and at last.
@@ -41,6 +42,8 @@ pub enum Way {
     },
     /// By the guest agent of a virtual machine.
     Agent(Arc<dyn Agent>),
+    /// Into a container of a pod.
+    Container(Arc<dyn Container>),
 }
 
 /// Another machine.
@@ -133,6 +136,11 @@ impl Remote {
                     .by_agent(&**agent, &nonce, &input, limits, record, &told)
                     .await;
             }
+            Way::Container(container) => {
+                return self
+                    .by_container(&**container, input, limits, record, &told)
+                    .await;
+            }
         };
         let deadline = started + limits.timeout;
         let session = self
@@ -218,13 +226,14 @@ impl Remote {
             Way::Ssh(login) => login,
             Way::Pct { node, .. } => node,
             Way::Agent(_) => {
-                return Err(RemoteError::Unavailable {
-                    name: self.name.clone(),
-                    cause: Cause::Other {
-                        said: "nothing can stay up by its guest agent: give the guest `exec: ssh`"
-                            .into(),
-                    },
-                });
+                return Err(self.nothing_stays(
+                    "nothing can stay up by its guest agent: give the guest `exec: ssh`",
+                ));
+            }
+            Way::Container(_) => {
+                return Err(self.nothing_stays(
+                    "nothing can stay up in a pod: run it as a container of its own",
+                ));
             }
         };
         let nonce = nonce();
@@ -250,6 +259,13 @@ impl Remote {
             child,
             held: Box::new(session),
         })
+    }
+
+    fn nothing_stays(&self, said: &str) -> RemoteError {
+        RemoteError::Unavailable {
+            name: self.name.clone(),
+            cause: Cause::Other { said: said.into() },
+        }
     }
 
     /// Runs lines of ours and takes all that they print, up to a maximum.
@@ -319,7 +335,7 @@ impl Remote {
     pub async fn forget(&self) {
         match &self.way {
             Way::Ssh(login) => self.connections.forget(login).await,
-            Way::Pct { .. } | Way::Agent(_) => {}
+            Way::Pct { .. } | Way::Agent(_) | Way::Container(_) => {}
         }
     }
 

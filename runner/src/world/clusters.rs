@@ -2,24 +2,30 @@
 //!
 //! A lab cluster is a server of its own that starts then and ends with its world. Nothing is changed here.
 
+pub(crate) mod kubeconfig;
 mod lab;
+mod services;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use runbook::node::Node;
+use runbook::inventory::Inventory;
 use runbook_k8s::{Access, Client, ErrorKind};
-use runbook_lab::kube;
+use runbook_lab::kube::Server;
 use tokio::sync::OnceCell;
 
-pub use lab::Prepared as LabCluster;
 pub(super) use lab::prepare;
+pub use lab::{Around, Prepared as LabCluster};
 
+use self::services::Services;
 use super::fixture::text;
 use crate::action::Failure;
 use crate::scratch::Scratch;
 use crate::secrets::expand;
+
+/// The kubeconfig of a profile's cluster that names none.
+pub(crate) const USUAL: &str = "~/.kube/config";
 
 /// The clusters of a world, by the names of the inventory.
 pub struct Clusters {
@@ -32,7 +38,12 @@ pub struct Clusters {
 /// How a cluster is reached.
 enum Way {
     /// By a context of a kubeconfig.
-    Kubeconfig(PathBuf, Option<String>),
+    Kubeconfig {
+        path: PathBuf,
+        context: Option<String>,
+        /// Where the inventory says so.
+        place: String,
+    },
     /// By starting it.
     Lab(Box<LabCluster>),
 }
@@ -50,7 +61,15 @@ pub struct Cluster {
     /// The server's version, and the `uid` of `kube-system` where it may be seen.
     pub identity: runbook_k8s::Identity,
     // After the client.
-    _lab: Option<(kube::Server, Scratch)>,
+    lab: Option<Lab>,
+}
+
+/// A cluster of the lab that runs.
+struct Lab {
+    services: Services,
+    server: Server,
+    /// Where its kubeconfig is.
+    _scratch: Scratch,
 }
 
 impl Clusters {
@@ -63,24 +82,61 @@ impl Clusters {
         }
     }
 
-    /// Those of a real profile.
-    pub(super) fn of_profile(name: &str, profile: Option<&Node>, folder: &std::path::Path) -> Self {
+    /// Those of a real profile; paths are relative to the inventory's folder.
+    pub fn of_profile(inventory: &Inventory, name: &str, folder: &Path) -> Self {
+        let profile = inventory.profile(name);
+        let profile = profile.and_then(|profile| profile.node.as_ref());
         let written = profile.and_then(|profile| profile.get("clusters")?.as_map());
         let ways = written.unwrap_or_default().iter().map(|entry| {
-            let file = text(&entry.value, "kubeconfig").unwrap_or("~/.kube/config");
+            let file = text(&entry.value, "kubeconfig").unwrap_or(USUAL);
             let context = text(&entry.value, "context").map(str::to_owned);
-            let way = Way::Kubeconfig(expand(folder, file), context);
+            let way = Way::Kubeconfig {
+                path: expand(folder, file),
+                context,
+                place: lab::place(inventory, &entry.value),
+            };
             (entry.key.clone(), way)
         });
         Self::new(ways.collect(), format!("profile `{name}`"))
     }
 
     /// Those of a lab.
-    pub(super) fn of_lab(prepared: BTreeMap<String, LabCluster>) -> Self {
+    pub async fn of_lab(prepared: BTreeMap<String, LabCluster>) -> Self {
+        for cluster in prepared.values() {
+            cluster.announce().await;
+        }
         let ways = prepared
             .into_iter()
             .map(|(name, prepared)| (name, Way::Lab(Box::new(prepared))));
         Self::new(ways.collect(), "the lab".to_owned())
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.ways.keys().map(String::as_str)
+    }
+
+    /// The name of the only cluster.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or there are several.
+    pub fn only(&self) -> Result<String, Failure> {
+        let mut names = self.names();
+        match (names.next(), names.next()) {
+            (Some(only), None) => Ok(only.to_owned()),
+            (None, _) => Err(
+                Failure::new(format!("{} has no cluster", self.nobody)).hint(Some(
+                    "add `clusters: {NAME: {kubeconfig: FILE, context: NAME}}` to it",
+                )),
+            ),
+            (Some(one), Some(other)) => Err(Failure::new(format!(
+                "which cluster has the pod is not said: there are `{one}` and `{other}`"
+            ))
+            .hint(Some(format!(
+                "write `on: cluster/{one}` in the guide's front matter"
+            )))),
+        }
     }
 
     /// A cluster, connected to when it is first asked for.
@@ -96,17 +152,44 @@ impl Clusters {
             ))));
         };
         let opened = cell.get_or_try_init(async || match way {
-            Way::Kubeconfig(path, context) => {
-                let (path, context) = (path.clone(), context.clone());
-                connect(name, path, context, None).await.map(Arc::new)
+            Way::Kubeconfig {
+                path,
+                context,
+                place,
+            } => {
+                let cluster = connect(name, path.clone(), context.clone()).await;
+                cluster
+                    .map(Arc::new)
+                    .map_err(|error| in_profile(&error, place))
             }
-            Way::Lab(prepared) => {
-                let (server, scratch, path) = prepared.start().await?;
-                let lab = Some((server, scratch));
-                connect(name, path, None, lab).await.map(Arc::new)
-            }
+            Way::Lab(prepared) => start(name, prepared).await.map(Arc::new),
         });
         opened.await.map(Arc::clone)
+    }
+
+    /// One kubeconfig for all clusters of a lab, which are started: a context for each, by its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub async fn kubeconfig(&self) -> Result<String, Failure> {
+        let mut opened = Vec::new();
+        for name in self.names() {
+            opened.push(self.get(name).await?);
+        }
+        let servers = opened
+            .iter()
+            .filter_map(|cluster| Some((cluster.name.as_str(), &cluster.lab.as_ref()?.server)));
+        Ok(kubeconfig::text(servers))
+    }
+
+    /// What answers at the addresses of the lab's clusters is as it is in them now.
+    pub async fn settle(&self) {
+        for cluster in self.open.values().filter_map(OnceCell::get) {
+            if let Some(lab) = &cluster.lab {
+                lab.services.settle().await;
+            }
+        }
     }
 
     /// What is known of those that were asked for by now, for records.
@@ -127,28 +210,60 @@ impl Cluster {
     }
 }
 
+async fn start(name: &str, prepared: &LabCluster) -> Result<Cluster, Failure> {
+    let (server, wanted) = prepared.start().await?;
+    let written = Scratch::new().and_then(|scratch| {
+        let path = scratch.path().join("kubeconfig");
+        kubeconfig::write(&path, &kubeconfig::text([(name, &server)].into_iter()))?;
+        Ok((scratch, path))
+    });
+    let (scratch, path) = written.map_err(|error| {
+        Failure::new(format!("the lab's kubeconfig cannot be written: {error}"))
+    })?;
+    let cluster = connect(name, path, None).await;
+    let cluster = cluster.map_err(|error| failure(&error))?;
+    let services = Services::start(name, wanted, &server, &cluster.client).await?;
+    Ok(Cluster {
+        lab: Some(Lab {
+            services,
+            server,
+            _scratch: scratch,
+        }),
+        ..cluster
+    })
+}
+
 async fn connect(
     name: &str,
     kubeconfig: PathBuf,
     context: Option<String>,
-    lab: Option<(kube::Server, Scratch)>,
-) -> Result<Cluster, Failure> {
+) -> Result<Cluster, runbook_k8s::Error> {
     let access = Access::Kubeconfig {
         path: kubeconfig.clone(),
         context: context.clone(),
     };
-    let client = Client::connect(&access)
-        .await
-        .map_err(|error| failure(&error))?;
-    let identity = client.identity().await.map_err(|error| failure(&error))?;
+    let client = Client::connect(&access).await?;
+    let identity = client.identity().await?;
     Ok(Cluster {
         name: name.to_owned(),
         client,
         kubeconfig,
         context,
         identity,
-        _lab: lab,
+        lab: None,
     })
+}
+
+/// What is wrong with what a profile says has its place.
+fn in_profile(error: &runbook_k8s::Error, place: &str) -> Failure {
+    let told = failure(error);
+    if !matches!(error, runbook_k8s::Error::Setting(_)) || place.is_empty() {
+        return told;
+    }
+    let hint = told.hint.unwrap_or_else(|| {
+        "a profile's cluster is `{kubeconfig: FILE, context: NAME}`; `kubectl config get-contexts` shows the names".into()
+    });
+    Failure::new(format!("{place}: {}", told.message)).hint(Some(hint))
 }
 
 /// An error of the API as a failure of a step.

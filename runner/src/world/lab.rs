@@ -10,6 +10,7 @@ use runbook_lab::fixture::Fixture;
 use runbook_proxmox::{Auth, Client, Endpoint, Trust};
 use tokio::sync::OnceCell;
 
+use super::clusters::Around;
 use super::fixture::{Credentials, TOKEN, USER, preconditions};
 use super::machines::{self, Machines};
 use super::{Clusters, LabNetwork, Proxmox, World, clusters, state};
@@ -103,9 +104,20 @@ impl Credentials {
     }
 }
 
-pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Result<World, Failure> {
+/// The clusters of a lab, to be started when they are asked for.
+pub async fn lab_clusters(book: &Book, around: &Around, machines: Option<&Machines>) -> Clusters {
+    let hosts = machines.map(Machines::hosts);
+    let prepared = clusters::prepare(&book.inventory, around, hosts.as_ref());
+    Clusters::of_lab(prepared).await
+}
+
+pub(super) async fn open(
+    book: &Book,
+    around: &Around,
+    domains: &[String],
+) -> Result<World, Failure> {
     let credentials = Credentials::random()?;
-    let state = LabState::Book(book, folder, domains);
+    let state = LabState::Book(book, &around.folder, domains);
     let Started { lab, machines, .. } = start(state, &credentials).await?;
     let client = |auth| {
         Client::new(Endpoint {
@@ -119,10 +131,7 @@ pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Resu
         client: client(Auth::token(TOKEN, &credentials.token))?,
         login: Some(client(Auth::login(USER, &credentials.password))?),
     };
-    let programs = machines
-        .as_ref()
-        .ok()
-        .map(|machines| machines.hosts().programs());
+    let clusters = lab_clusters(book, around, machines.as_ref().ok()).await;
     Ok(World {
         proxmox: Ok(proxmox),
         ssh: machines
@@ -138,7 +147,7 @@ pub(super) async fn open(book: &Book, folder: &Path, domains: &[String]) -> Resu
             .map_err(Clone::clone),
         brought: AtomicU64::new(0),
         identity: OnceCell::new(),
-        clusters: Clusters::of_lab(clusters::prepare(&book.inventory, programs)),
+        clusters,
         _machines: machines.ok(),
         _lab: Some(lab),
     })

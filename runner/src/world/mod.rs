@@ -11,6 +11,7 @@ mod guests;
 mod lab;
 mod machines;
 mod network;
+mod pods;
 mod profile;
 mod stand_ins;
 mod state;
@@ -26,13 +27,15 @@ use runbook_proxmox::{Client, ErrorKind, cluster};
 use tokio::sync::OnceCell;
 
 pub use clusters::{Cluster, Clusters};
-pub use lab::{LabState, Started, start as start_lab};
+pub use lab::{LabState, Started, lab_clusters, start as start_lab};
 pub use machines::Machines;
 pub use network::LabNetwork;
+pub use pods::find_in as find_pod;
 
 use crate::action::Failure;
+use crate::origins::Origins;
 use crate::process::Cancel;
-use crate::reach::{Reach, ReachFuture};
+use crate::reach::{Lost, PodPlace, Reach, ReachFuture};
 use crate::remote::{Guests, SshSettings};
 use crate::request::RunRequest;
 use crate::secrets::Secrets;
@@ -44,6 +47,10 @@ pub struct Worlds {
     is_lab: bool,
     /// Where relative paths of the inventory begin.
     folder: PathBuf,
+    /// The book's root.
+    root: PathBuf,
+    /// The lab's git.
+    origins: Arc<Origins>,
     /// The domains of the lab.
     domains: Vec<String>,
     secrets: Arc<Secrets>,
@@ -81,6 +88,7 @@ impl Worlds {
         book: Arc<Book>,
         request: &RunRequest,
         secrets: Arc<Secrets>,
+        origins: Arc<Origins>,
         cancel: Cancel,
     ) -> Self {
         let inventory = request.root.join(&book.options.inventory);
@@ -92,6 +100,8 @@ impl Worlds {
             profile: request.profile.clone(),
             is_lab: request.is_lab(),
             folder,
+            root: request.root.clone(),
+            origins,
             secrets,
             cancel,
             worlds: Mutex::default(),
@@ -109,13 +119,19 @@ impl Worlds {
             let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(worlds.entry(world).or_default())
         };
-        let found = cell.get_or_try_init(|| self.open()).await?;
+        let found = cell.get_or_try_init(|| self.open(world)).await?;
         Ok(Arc::clone(found))
     }
 
-    async fn open(&self) -> Result<Arc<World>, Failure> {
+    async fn open(&self, world: u32) -> Result<Arc<World>, Failure> {
         let world = if self.is_lab {
-            lab::open(&self.book, &self.folder, &self.domains).await?
+            let around = clusters::Around {
+                folder: self.folder.clone(),
+                root: self.root.clone(),
+                origins: Arc::clone(&self.origins),
+                world,
+            };
+            lab::open(&self.book, &around, &self.domains).await?
         } else {
             profile::open(self).await?
         };
@@ -147,6 +163,21 @@ impl Worlds {
             .config
             .clone()
             .ok_or_else(|| "it has no configuration of OpenSSH".to_owned())
+    }
+
+    /// Writes one kubeconfig for all clusters of a lab, which are started when need be; the path it is given.
+    ///
+    /// # Errors
+    ///
+    /// Why there are none, for people.
+    pub async fn write_kubeconfig(&self, world: u32, path: PathBuf) -> Result<PathBuf, String> {
+        let opened = async { self.get(world).await?.clusters.kubeconfig().await };
+        let text = opened.await.map_err(|failure| match failure.hint {
+            Some(hint) => format!("{} (hint: {hint})", failure.message),
+            None => failure.message,
+        })?;
+        clusters::kubeconfig::write(&path, &text).map_err(|error| error.to_string())?;
+        Ok(path)
     }
 
     /// How often stand-ins of a world were used so far: connections to services and scripts with programs that the book
@@ -250,6 +281,19 @@ impl Reach for Worlds {
             let proxmox = world.proxmox().ok()?;
             let known: Arc<dyn Guests> = Arc::new(guests::Known::new(proxmox.client.clone()));
             Some(known)
+        })
+    }
+
+    fn pod<'a>(
+        &'a self,
+        world: u32,
+        cluster: Option<&'a str>,
+        namespace: &'a str,
+        pod: &'a str,
+    ) -> ReachFuture<'a, Result<PodPlace, Lost>> {
+        Box::pin(async move {
+            let world = self.get(world).await?;
+            pods::find(world.clusters(), cluster, namespace, pod).await
         })
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
         network: Err("a real profile has its own network".to_owned()),
         brought: AtomicU64::new(0),
         identity: OnceCell::new(),
-        clusters: Clusters::of_profile(&worlds.profile, profile, &worlds.folder),
+        clusters: Clusters::of_profile(&worlds.book.inventory, &worlds.profile, &worlds.folder),
         _machines: None,
         _lab: None,
     })

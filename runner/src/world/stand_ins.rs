@@ -34,12 +34,19 @@ pub(super) fn of(
 ) -> Result<Vec<StandIn>, Failure> {
     let guest = inventory.guest(name).map(|guest| &guest.node);
     let host = inventory.hosts.iter().find(|(known, _)| known == name);
-    let written = guest
-        .or(host.map(|(_, node)| node))
-        .and_then(|node| node.get("stand-ins"))
-        .and_then(Node::as_map)
-        .unwrap_or_default();
+    let node = guest.or(host.map(|(_, node)| node));
+    node.map_or_else(|| Ok(Vec::new()), |node| list(node, folder))
+}
+
+/// The stand-ins of what is written of a guest, host or cluster.
+///
+/// # Errors
+///
+/// As [`of`].
+pub(super) fn list(node: &Node, folder: &Path) -> Result<Vec<StandIn>, Failure> {
+    let written = node.get("stand-ins").and_then(Node::as_map);
     written
+        .unwrap_or_default()
         .iter()
         .filter_map(|entry| Some((entry.key.parse().ok()?, &entry.value)))
         .map(|(port, value)| one(port, value, folder))

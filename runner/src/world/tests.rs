@@ -5,6 +5,8 @@ use runbook_proxmox::Request;
 use super::fixture::{absent, vmids};
 use super::*;
 
+mod of_clusters;
+
 const INVENTORY: &str = "
 nodes:
   pve1:
@@ -25,7 +27,22 @@ guests:
   any: {kind: vm}
 ";
 
+/// A lab whose inventory lies in that folder, and whose repository is the folder `book` in it.
+fn around(folder: &std::path::Path) -> clusters::Around {
+    let (repository, scratch) = (folder.join("book"), folder.join("scratch"));
+    clusters::Around {
+        folder: folder.to_owned(),
+        origins: Arc::new(Origins::new(&repository, &scratch, Cancel::new())),
+        root: repository,
+        world: 0,
+    }
+}
+
 fn book() -> Arc<Book> {
+    book_of(INVENTORY)
+}
+
+fn book_of(inventory: &str) -> Arc<Book> {
     struct Nothing;
     impl runbook::book::Files for Nothing {
         fn read(&self, _: &str) -> Result<Vec<u8>, runbook::book::FileError> {
@@ -40,7 +57,7 @@ fn book() -> Arc<Book> {
             name: "G".into(),
             text: chapter.into(),
         }],
-        inventory: Some(runbook::source::Source::new("inventory.yaml", INVENTORY)),
+        inventory: Some(runbook::source::Source::new("inventory.yaml", inventory)),
         profile: "lab".into(),
         ..runbook::book::Input::default()
     };
@@ -58,7 +75,7 @@ fn what_a_step_can_create_is_absent_at_first() {
 #[tokio::test]
 async fn a_lab_answers_with_what_the_inventory_says() {
     let book = book();
-    let world = lab::open(&book, std::path::Path::new("."), &[])
+    let world = lab::open(&book, &around(std::path::Path::new(".")), &[])
         .await
         .expect("a lab");
     let proxmox = world.proxmox().expect("a Proxmox VE");
@@ -95,7 +112,7 @@ async fn a_lab_answers_with_what_the_inventory_says() {
 
 #[tokio::test]
 async fn who_is_not_the_lab_is_refused_with_a_fingerprint() {
-    let world = lab::open(&book(), std::path::Path::new("."), &[])
+    let world = lab::open(&book(), &around(std::path::Path::new(".")), &[])
         .await
         .expect("a lab");
     let url = world

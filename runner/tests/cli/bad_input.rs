@@ -102,9 +102,13 @@ fn a_chapter_that_is_not_utf_8() {
 }
 
 #[test]
-fn an_action_that_no_engine_executes_yet() {
+fn an_action_whose_cluster_is_not_there() {
     let chapter = "# G\n\n## S\n\n```runbook\nid: a\nget: {kind: Pod, name: x}\n```\n";
-    refused(&TestBook::new(chapter), &["`get`", "not available"]);
+    let told = [
+        "`get` does not say where it runs",
+        "add a cluster to the inventory",
+    ];
+    refused(&TestBook::new(chapter), &told);
 }
 
 #[test]

@@ -22,6 +22,9 @@ guests:
 hosts:
   nas: {address: 192.168.4.20, user: admin}
 ";
+/// The same with clusters.
+const CLUSTERS: &str =
+    "clusters: {home: {}, other: {facts: {lab: {load-balancers: 192.168.9.1-192.168.9.2}}}}\n";
 const STATE: &str = r#"{
     "nodes": [{"name": "pve9", "ip": "192.168.7.1"}],
     "users": [{"userid": "root@pam", "enable": 1, "password": "geheim-genug"}],
@@ -212,6 +215,100 @@ fn a_lab_of_a_book_says_one_line_serves_its_machines_and_leaves_nothing() {
         "{answer}"
     );
     lab.end("TERM");
+}
+
+#[test]
+fn a_lab_of_a_book_serves_its_clusters_by_one_kubeconfig() {
+    if !isolated() {
+        return;
+    }
+    if Command::new("kubectl").arg("--help").output().is_err() {
+        eprintln!("skipped: there is no kubectl");
+        return;
+    }
+    let book = TestBook::new("# Guide\n");
+    book.write("inventory.yaml", format!("{INVENTORY}{CLUSTERS}"));
+    let lab = Lab::of_book(&book);
+    let kubeconfig = lab.line["kubernetes"]["kubeconfig"]
+        .as_str()
+        .expect("a file");
+    let kubectl = |arguments: &[&str]| {
+        let output = Command::new("kubectl")
+            .args(["--kubeconfig", kubeconfig])
+            .args(arguments)
+            .env_remove("KUBECONFIG")
+            .output()
+            .expect("kubectl starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (
+            output.status.success(),
+            text(output.stdout) + &text(output.stderr),
+        )
+    };
+    for (context, node) in [("home", "node/pve1"), ("other", "node/pve2")] {
+        let (done, said) = kubectl(&["--context", context, "get", "nodes", "-o", "name"]);
+        assert!(done && said.contains(node), "{context}: {said}");
+    }
+    let (done, said) = kubectl(&["get", "nodes"]);
+    assert!(!done && said.contains("say-which-with---context"), "{said}");
+    as_a_real_profile(kubeconfig);
+    lab.end("TERM");
+}
+
+/// A profile that names a kubeconfig: what `doctor` says of its clusters, and steps there.
+fn as_a_real_profile(kubeconfig: &str) {
+    let step = |keys: &str| format!("```runbook\n{keys}\n```\n\n");
+    let chapter = [
+        "---\non: cluster/home\n---\n# Guide\n\n## S\n\n".to_owned(),
+        step("id: nodes\nget: {kind: Node}\nexpect: {count: 2}"),
+        step("id: pod\non: pod/default/none\neffect: read\nneeds: []\nsh: 'true'"),
+        step(
+            "id: kubectl\non: local\neffect: read\nneeds: []\nbash: kubectl --context home get nodes -o name\nexpect: {stdout: {contains: node/pve1}}",
+        ),
+        step("id: gone\non: cluster/gone\nneeds: []\nget: {kind: Node}"),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    let profile = format!(
+        "clusters: {{home: {{}}, gone: {{}}}}\nprofiles:\n  house:\n    clusters:\n      home: {{kubeconfig: '{kubeconfig}', context: home}}\n      gone: {{kubeconfig: none}}\n"
+    );
+    book.write("inventory.yaml", profile);
+    let (_, events) = book.events(&["verify", "--profile", "house", "--json"]);
+    let ended = crate::helper::ended(&events);
+    for (id, state, why) in [
+        ("nodes", "passed", ""),
+        ("pod", "failed", "pods \"none\" not found"),
+        ("kubectl", "passed", ""),
+        ("gone", "failed", "inventory.yaml:6: kubeconfig"),
+    ] {
+        let told = crate::helper::told(&ended[id]);
+        assert_eq!(ended[id]["state"], state, "{id}: {told}");
+        assert!(told.contains(why), "{id}: {told}");
+    }
+    let said = book.run(&["doctor", "--profile", "house", "--json"]);
+    let report: Value = serde_json::from_str(&said.out).expect("JSON");
+    let look = |name: &str| {
+        let checks = report["checks"].as_array().expect("looks");
+        let found = checks.iter().find(|look| look["name"] == name);
+        found
+            .unwrap_or_else(|| panic!("{name}: {report:#}"))
+            .clone()
+    };
+    let home = look("cluster/home");
+    assert_eq!(home["present"], true, "{home}");
+    let found = home["found"].as_str().expect("a text");
+    assert!(
+        found.starts_with("v1.") && found.ends_with("who may do everything"),
+        "{found}"
+    );
+    let gone = look("cluster/gone");
+    assert_eq!(gone["present"], false, "{gone}");
+    assert!(
+        gone["hint"]
+            .as_str()
+            .is_some_and(|hint| hint.contains("kubeconfig: FILE")),
+        "{gone}"
+    );
+    look("kubectl");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod bad_input;
 mod book;
 mod cloud_init;
+mod clusters;
 mod helper;
 mod hidden;
 mod interrupt;

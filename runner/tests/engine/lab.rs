@@ -161,6 +161,15 @@ fn kubectl_knows_the_lab_only() {
     );
     let ran = BookTest::new(&steps).run();
     assert_eq!(ran.state("a"), State::Passed, "{}", ran.why("a"));
+    // Who reads it by itself finds the clusters of the inventory.
+    let steps = bash(
+        "id: a\neffect: read",
+        "grep -o '\"current-context\":\"[a-z]*\"' \"$KUBECONFIG\" | grep -q home",
+    );
+    let ran = BookTest::new(&steps)
+        .inventory("clusters: {home: {}}\n")
+        .run();
+    assert_eq!(ran.state("a"), State::Passed, "{}", ran.why("a"));
 }
 
 #[test]

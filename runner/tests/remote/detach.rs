@@ -126,7 +126,7 @@ async fn child_that_is_killed() {
         .await;
 }
 
-crate::everywhere!(a_killed_runner_finds_it_again_running_or_ended);
+crate::by_ssh!(a_killed_runner_finds_it_again_running_or_ended);
 
 async fn a_killed_runner_finds_it_again_running_or_ended(endpoint: Endpoint) {
     for ends_first in [false, true] {

@@ -116,7 +116,7 @@ async fn child_that_is_killed() {
     let _ = run(&endpoint.remote(), "bash", &text, &[], 300.0).await;
 }
 
-crate::everywhere!(a_killed_runner_leaves_nothing_there);
+crate::by_ssh!(a_killed_runner_leaves_nothing_there);
 
 async fn a_killed_runner_leaves_nothing_there(endpoint: Endpoint) {
     for stubborn in [STUBBORN[1], STUBBORN[3]] {

@@ -23,7 +23,7 @@ const LISTEN_MAX: Duration = Duration::from_secs(10);
 const ENVIRONMENT: &str = "SetEnv SHLVL=3";
 
 /// The lab's machines have no `setsid`; scripts here leave their session by it.
-const SETSID: &str = "#!/usr/bin/python3\nimport os, sys\n\
+pub(crate) const SETSID: &str = "#!/usr/bin/python3\nimport os, sys\n\
     if os.getpgrp() == os.getpid() and os.fork():\n    os._exit(0)\nos.setsid()\nos.execvp(sys.argv[1], sys.argv[1:])\n";
 
 /// Where programs run in a test.
@@ -35,6 +35,8 @@ pub(crate) struct Endpoint {
     pub(crate) server: Option<Server>,
     /// The lab whose machine it is.
     _lab: Option<Lab>,
+    /// The pod it is.
+    pub(crate) pod: Option<crate::pod::Pod>,
 }
 
 /// A lab with one machine.
@@ -101,11 +103,7 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
         overlay: Some(at("overlay")),
         ..Spec::new("target", Role::Host)
     };
-    let mut place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
-    // What is tested here ends children of this process that it does not know.
-    place.spawn = start_beside;
-    let hosts = Hosts::start(place, &at("roots"), vec![spec], &[]).await;
-    let hosts = hosts.expect("a machine");
+    let hosts = hosts(directory.path(), vec![spec]).await;
     let ssh = hosts.ssh(&at("ssh")).await.expect("its SSH");
     let mut endpoint = Endpoint::new(ssh.config().to_owned(), "target".into(), None);
     endpoint._lab = Some(Lab {
@@ -116,8 +114,18 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
     Some(endpoint)
 }
 
+/// The place of a lab's machines below a directory that has `roots`.
+pub(crate) async fn hosts(directory: &Path, specs: Vec<Spec>) -> Hosts {
+    let program = Path::new(env!("CARGO_BIN_EXE_runbook"));
+    let mut place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
+    // What is tested here ends children of this process that it does not know.
+    place.spawn = start_beside;
+    let hosts = Hosts::start(place, &directory.join("roots"), specs, &[]).await;
+    hosts.expect("a machine")
+}
+
 /// Says so past the harness, which keeps what a test prints that passes.
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
@@ -308,7 +316,7 @@ pub(crate) fn key(path: &Path) {
 }
 
 impl Endpoint {
-    fn new(config: PathBuf, host: String, server: Option<Server>) -> Self {
+    pub(crate) fn new(config: PathBuf, host: String, server: Option<Server>) -> Self {
         let connections = Self::connect(&config);
         Self {
             config,
@@ -316,6 +324,7 @@ impl Endpoint {
             connections,
             server,
             _lab: None,
+            pod: None,
         }
     }
 
@@ -333,7 +342,10 @@ impl Endpoint {
     }
 
     pub(crate) fn remote(&self) -> Remote {
-        self.by(Way::Ssh(Login::new(&self.host)))
+        match &self.pod {
+            Some(pod) => self.by(pod.way()),
+            None => self.by(Way::Ssh(Login::new(&self.host))),
+        }
     }
 
     pub(crate) fn by(&self, way: Way) -> Remote {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::{GitError, Repository};
-use crate::action::file;
 
 /// The user's settings in a clone of the lab.
 const CLONE_SETTINGS: &str = "\
@@ -20,67 +19,68 @@ const CLONE_SETTINGS: &str = "\
 /// The most that is copied of a folder that is no repository.
 const COPY_BYTES_MAX: u64 = 256 << 20;
 
+/// Writes the settings of a clone of the lab into a home.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn write_settings(home: &Path) -> Result<(), GitError> {
+    let settings = home.join(".gitconfig");
+    std::fs::write(&settings, CLONE_SETTINGS)
+        .map_err(|error| GitError::system("write", &settings, error))
+}
+
 impl Repository {
-    /// Makes this work tree (an empty directory) a clone of another repository, with an origin of its own in `origin`. What
-    /// is no repository is copied, as its first commit.
+    /// Makes a bare repository in `origin` of another one; this work tree (an empty directory) is only used on the way. What is
+    /// no repository is copied, as the first commit. What was checked out without a branch (in CI) gets one, so that it can be
+    /// pushed to.
     ///
     /// # Errors
     ///
     /// When `git` refuses.
-    pub async fn clone_of(&self, from: &Path, origin: &Path, home: &Path) -> Result<(), GitError> {
-        let failed = |what, path: &Path| {
-            let path = path.to_owned();
-            move |source| GitError::File(file::FileError::System { what, path, source })
-        };
-        let settings = home.join(".gitconfig");
-        std::fs::write(&settings, CLONE_SETTINGS).map_err(failed("write", &settings))?;
+    pub async fn make_origin(&self, from: &Path, origin: &Path) -> Result<(), GitError> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        if !origin.exists() {
-            if from.join(".git").exists() {
-                self.git(&[
-                    "clone",
-                    "--quiet",
-                    "--bare",
-                    "--",
-                    &text(from),
-                    &text(origin),
-                ])
+        let origin = text(origin);
+        let bare = ["clone", "--quiet", "--bare", "--"];
+        if from.join(".git").exists() {
+            self.git(&[&bare[..], &[&text(from), &origin]].concat())
                 .await?;
-            } else {
-                copy(from, &self.root).map_err(failed("copy", from))?;
-                self.git(&["init", "--quiet"]).await?;
-                self.git(&["add", "--all"]).await?;
-                self.git(&[
-                    "commit",
-                    "--quiet",
-                    "--allow-empty",
-                    "--message",
-                    "copy of the book",
-                ])
-                .await?;
-                self.git(&["clone", "--quiet", "--bare", "--", ".", &text(origin)])
-                    .await?;
-                self.git(&["remote", "add", "origin", &text(origin)])
-                    .await?;
-                return self
-                    .git(&["push", "--quiet", "--set-upstream", "origin", "HEAD"])
-                    .await
-                    .map(drop);
+        } else {
+            copy(from, &self.root).map_err(|error| GitError::system("copy", from, error))?;
+            let message = "copy of the book";
+            for arguments in [
+                &["init", "--quiet"][..],
+                &["add", "--all"],
+                &["commit", "--quiet", "--allow-empty", "--message", message],
+                &[&bare[..], &[".", &origin]].concat(),
+            ] {
+                self.git(arguments).await?;
             }
         }
-        self.git(&["clone", "--quiet", "--", &text(origin), "."])
-            .await?;
-        // What was checked out without a branch (in CI) gets one, so that it can be pushed.
-        if self
-            .git(&["symbolic-ref", "--quiet", "HEAD"])
-            .await
-            .is_err()
-        {
-            self.git(&["checkout", "--quiet", "-B", "main"]).await?;
-            self.git(&["push", "--quiet", "--set-upstream", "origin", "main"])
-                .await?;
+        let there = ["-C", &origin];
+        let head = [&there[..], &["symbolic-ref", "--quiet", "HEAD"]].concat();
+        if self.git(&head).await.is_err() {
+            for arguments in [
+                ["update-ref", "refs/heads/main", "HEAD"],
+                ["symbolic-ref", "HEAD", "refs/heads/main"],
+            ] {
+                self.git(&[&there[..], &arguments].concat()).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Makes this work tree (an empty directory) a clone of a bare repository.
+    ///
+    /// # Errors
+    ///
+    /// When `git` refuses.
+    pub async fn clone_of(&self, origin: &Path, home: &Path) -> Result<(), GitError> {
+        write_settings(home)?;
+        let origin = origin.to_string_lossy();
+        self.git(&["clone", "--quiet", "--", &origin, "."])
+            .await
+            .map(drop)
     }
 }
 

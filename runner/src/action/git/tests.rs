@@ -157,10 +157,13 @@ async fn a_clone_has_an_origin_of_its_own_and_a_folder_without_git_is_copied() {
         let mut clone = source.clone();
         clone.root = own.join("work");
         clone.environment[0].1 = own.join("home").into_os_string();
-        clone
-            .clone_of(from, &own.join("origin.git"), &own.join("home"))
-            .await
-            .unwrap();
+        let origin = own.join("origin.git");
+        let mut first = clone.clone();
+        first.root = own.join("first");
+        fs::create_dir_all(&first.root).unwrap();
+        write_settings(&own.join("home")).unwrap();
+        first.make_origin(from, &origin).await.unwrap();
+        clone.clone_of(&origin, &own.join("home")).await.unwrap();
         let wish = Wish {
             commit: Some("b".into()),
             push: true,

@@ -1,0 +1,161 @@
+//! Containers whose programs are started over a connection that carries their streams: a pod's, by the Kubernetes API.
+//!
+//! Where its calls go is somebody else's; here is what they must answer. Standard input stays open and its end is the order to
+//! end, as over OpenSSH; the connection's end is the end of standard input, so nothing there outlives us.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::cause::{Cause, RemoteError};
+use super::frame::Told;
+use super::program;
+use super::transport::{FAREWELL, Finished, Remote};
+use crate::process::{Collector, End, Limits, Record, Stream};
+
+/// How much longer than a program's own time the connection may last: its end is told there first.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// What a call becomes: the exit code.
+pub type ExecFuture<'a> = Pin<Box<dyn Future<Output = Result<i32, ExecError>> + Send + 'a>>;
+/// When standard input ends.
+pub type InputEnd<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// Who gets what is printed, as it comes.
+pub type Printed<'a> = &'a mut (dyn FnMut(Stream, &[u8]) + Send);
+
+/// A container.
+pub trait Container: Send + Sync {
+    /// Runs a program to its end. Its standard input is `input` and stays open until `end` is done; dropping the future ends it
+    /// too.
+    fn exec<'a>(
+        &'a self,
+        argv: &'a [String],
+        input: Vec<u8>,
+        end: InputEnd<'a>,
+        limit: Duration,
+        printed: Printed<'a>,
+    ) -> ExecFuture<'a>;
+}
+
+/// Why a call has no exit code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExecError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// What is wrong with what.
+    pub kind: ExecErrorKind,
+}
+
+/// What a call lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecErrorKind {
+    /// The image has no such program.
+    NoProgram,
+    /// Whoever starts programs there cannot be reached, or refuses.
+    Unreachable,
+    /// The connection ended, and nobody knows what became of the program.
+    Lost,
+}
+
+impl Remote {
+    /// Runs a program in a container.
+    pub(super) async fn by_container(
+        &self,
+        container: &dyn Container,
+        input: Vec<u8>,
+        limits: Limits,
+        record: Record,
+        told: &Mutex<Told>,
+    ) -> Result<Finished, RemoteError> {
+        let started = Instant::now();
+        let deadline = started + limits.timeout;
+        let mut collector = Collector::new(record);
+        let mut printed = |stream, bytes: &[u8]| collector.push(stream, bytes);
+        let (order, ordered) = tokio::sync::oneshot::channel::<()>();
+        // Nothing is ever sent: it is done when its other end is dropped.
+        let end = Box::pin(async move { drop(ordered.await) });
+        let argv = ["sh".to_owned(), "-c".into(), program::BOOT.into()];
+        let limit = limits.timeout + MARGIN;
+        let mut running = container.exec(&argv, input, end, limit, &mut printed);
+        // The time comes first: what prints without end is always ready.
+        let (end, exit) = tokio::select! {
+            biased;
+            () = limits.cancel.stopped() => (End::Cancelled, None),
+            () = tokio::time::sleep_until(deadline.into()) => (End::TimedOut, None),
+            exit = &mut running => (End::Itself, Some(exit)),
+        };
+        if exit.is_none() {
+            drop(order);
+            tokio::select! {
+                biased;
+                () = limits.cancel.stopped_now() => {}
+                // Whoever does not end then is ended with the connection.
+                _ = tokio::time::timeout(FAREWELL, &mut running) => {}
+            }
+        }
+        drop(running);
+        let output = collector.take();
+        let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        let (code, leftovers) = self.ended_in_container(end, exit, &told)?;
+        Ok(Finished {
+            end,
+            code,
+            output,
+            duration: started.elapsed(),
+            leftovers,
+            cut: false,
+        })
+    }
+
+    /// The exit code and how many processes were left behind.
+    fn ended_in_container(
+        &self,
+        end: End,
+        exit: Option<Result<i32, ExecError>>,
+        told: &Told,
+    ) -> Result<(Option<i32>, usize), RemoteError> {
+        let name = || self.name().to_owned();
+        let unavailable = |cause| RemoteError::Unavailable {
+            name: name(),
+            cause,
+        };
+        match (end, told.end, exit) {
+            (End::Itself, Some((code, left)), _) => Ok((Some(code), left)),
+            (End::TimedOut, ..) if !told.began => Err(RemoteError::TimedOut { name: name() }),
+            (End::Cancelled, ..) if !told.began => Err(RemoteError::Stopped),
+            (End::TimedOut | End::Cancelled, ..) => Ok((None, 0)),
+            (End::Itself, None, Some(Err(error))) if told.began => Err(RemoteError::Lost {
+                name: name(),
+                said: error.message,
+            }),
+            (End::Itself, None, Some(Err(error))) => Err(unavailable(match error.kind {
+                ExecErrorKind::NoProgram => Cause::NoShell {
+                    said: error.message,
+                },
+                ExecErrorKind::Unreachable | ExecErrorKind::Lost => Cause::Api {
+                    said: error.message,
+                    hint: error.hint,
+                },
+            })),
+            (End::Itself, None, code) => {
+                let code = code.and_then(Result::ok).unwrap_or(255);
+                let said = format!("its shell there ended with exit code {code}");
+                if told.began {
+                    return Err(RemoteError::Lost { name: name(), said });
+                }
+                let preamble = String::from_utf8_lossy(&told.preamble);
+                let last = preamble
+                    .lines()
+                    .map(str::trim)
+                    .rfind(|line| !line.is_empty());
+                Err(unavailable(Cause::Other {
+                    said: last.map_or(said, str::to_owned),
+                }))
+            }
+        }
+    }
+}
