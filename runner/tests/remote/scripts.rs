@@ -49,7 +49,7 @@ async fn a_command_that_reads_its_input_gets_the_end_at_once(endpoint: Endpoint)
     assert_eq!(finished.output.stdout.text(), "end\n0\n");
 }
 
-crate::everywhere!(a_script_starts_in_the_home_with_an_environment_of_its_own);
+crate::by_ssh!(a_script_starts_in_the_home_with_an_environment_of_its_own);
 
 async fn a_script_starts_in_the_home_with_an_environment_of_its_own(endpoint: Endpoint) {
     let remote = endpoint.remote();
