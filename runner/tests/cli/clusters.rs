@@ -49,7 +49,7 @@ fn book(chapter: &str, flux: bool) -> TestBook {
     let book = TestBook::new(&format!("# Guide\n\n## S\n\n{chapter}"));
     book.write(
         "inventory.yaml",
-        &INVENTORY.replace("FLUX", &flux.to_string()),
+        INVENTORY.replace("FLUX", &flux.to_string()),
     );
     book.write("lab/home.yaml", OBJECTS);
     book.write("lab/web.yaml", "- {path: /, body: welcome}\n");
@@ -312,10 +312,7 @@ fn what_a_step_pushes_is_what_flux_applies() {
         ),
     ];
     let book = book(&chapter.concat(), true);
-    book.write(
-        "clusters/home/motd.yaml",
-        &map("first").replace("\\n", "\n"),
-    );
+    book.write("clusters/home/motd.yaml", map("first").replace("\\n", "\n"));
     let git = |args: &[&str]| {
         let done = Command::new("git")
             .args([
