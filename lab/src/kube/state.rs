@@ -50,8 +50,6 @@ pub(crate) struct State {
     pub(crate) tokens: BTreeMap<String, (String, jiff::Timestamp)>,
     /// Objects to look at again although they did not change.
     pub(crate) nudged: Vec<(Arc<str>, Key)>,
-    /// What each Helm release installed: table, namespace, name.
-    pub(crate) releases: BTreeMap<String, Vec<(String, String, String)>>,
     /// What Flux's controllers know.
     pub(crate) flux: super::flux::World,
     /// Whose turn it is among nodes.
@@ -82,7 +80,6 @@ impl Cluster {
             marks: Marks::default(),
             tokens: BTreeMap::new(),
             nudged: Vec::new(),
-            releases: BTreeMap::new(),
             flux: super::flux::World::default(),
             turn: 0,
         };

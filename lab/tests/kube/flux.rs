@@ -89,7 +89,7 @@ namePrefix: my-
 labels: [{pairs: {team: lab}}]
 images: [{name: registry.lab/web, newTag: '2'}]
 configMapGenerator: [{name: settings, literals: [A=1, 'B=${WORD}']}]
-patches: [{target: {kind: Deployment}, patch: '[{op: replace, path: /spec/replicas, value: 2}]'}]
+patches: [{target: {kind: Deployment}, patch: '- {op: replace, path: /spec/replicas, value: 2}'}]
 ",
     );
     let lab = lab(root.path()).await;
@@ -197,7 +197,7 @@ async fn what_does_not_work_is_not_ready() {
     write(
         root.path(),
         "book/invalid/x.yaml",
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name, namespace: apps}\n",
     );
     write(
         root.path(),
@@ -283,14 +283,20 @@ async fn a_release_is_what_its_stand_in_says() {
         json!({
             "apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": name},
             "spec": {"interval": "1h", "targetNamespace": "apps", "chart": {"spec": {
-                "chart": "podinfo", "version": version, "sourceRef": {"kind": "GitRepository", "name": "book"},
+                "chart": "podinfo", "version": version, "sourceRef": {"kind": "HelmRepository", "name": "charts"},
             }}},
         })
     };
-    lab.until(&format!("{SOURCES}/book"), |one| {
-        condition(one, "Ready")["status"] == "True"
-    })
-    .await;
+    let charts = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "charts"},
+        "spec": {"interval": "1h", "url": "https://charts.lab"},
+    });
+    lab.post(
+        &SOURCES.replace("gitrepositories", "helmrepositories"),
+        charts,
+    )
+    .await
+    .is(201);
     lab.post(RELEASES, release("good", "6.x")).await.is(201);
     let own = lab
         .until(&format!("{RELEASES}/good"), |one| {
@@ -310,7 +316,10 @@ async fn a_release_is_what_its_stand_in_says() {
     lab.post(RELEASES, release("bad", "9.9.9")).await.is(201);
     let own = lab
         .until(&format!("{RELEASES}/bad"), |one| {
-            condition(one, "Ready")["status"] == "False"
+            let message = condition(one, "Ready")["message"]
+                .as_str()
+                .unwrap_or_default();
+            condition(one, "Ready")["status"] == "False" && message.contains("is not ready: chart")
         })
         .await;
     assert!(

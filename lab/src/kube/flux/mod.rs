@@ -1,37 +1,40 @@
 //! Flux: its custom resources, and what its controllers do with them. Sources show repositories of this machine; charts are
 //! stand-ins; nothing becomes Ready that was not applied and found healthy.
 
-mod build;
 mod chart;
 mod conditions;
+mod decryption;
 mod fetch;
 mod git;
+mod go;
 mod health;
 mod ignore;
 mod inventory;
 mod kustomization;
+mod kustomize;
 mod range;
 mod release;
+mod sops;
 mod source;
 mod substitute;
-mod transform;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::controllers::{condition, set_condition};
+use super::controllers::condition;
 use super::object::{self, Object};
 use super::state::State;
 
 /// The definitions of Flux's resources; see `derive_kube.py`.
 const DEFINITIONS: &str = include_str!("../../../schema/flux.json");
 /// Kinds that a scripted failure may name.
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "GitRepository",
+    "HelmChart",
     "OCIRepository",
     "HelmRepository",
     "HelmRelease",
@@ -52,6 +55,12 @@ const DEPENDENCY: Duration = Duration::from_millis(500);
 pub(crate) struct World {
     /// What sources hold, by their uid.
     artifacts: BTreeMap<String, fetch::Artifact>,
+    /// What Kustomizations applied last, by their uid.
+    digests: BTreeMap<String, String>,
+    /// Charts that were found, by the uid of their HelmChart.
+    charts: BTreeMap<String, chart::Found>,
+    /// What HelmReleases have installed, by their uid.
+    releases: BTreeMap<String, release::Releases>,
     /// Failures of sources in a row, by their uid.
     failures: BTreeMap<String, u32>,
     /// Sources to be fetched.
@@ -62,6 +71,9 @@ impl World {
     /// An object is gone.
     fn forget(&mut self, uid: &str) {
         self.artifacts.remove(uid);
+        self.digests.remove(uid);
+        self.charts.remove(uid);
+        self.releases.remove(uid);
         self.failures.remove(uid);
     }
 }
@@ -83,46 +95,20 @@ pub(crate) fn react(state: &mut State, table: &str, live: &Arc<Object>) -> Optio
         "gitrepositories.source.toolkit.fluxcd.io"
         | "ocirepositories.source.toolkit.fluxcd.io"
         | "helmrepositories.source.toolkit.fluxcd.io" => source::react(state, live),
+        chart::TABLE => chart::react(state, live),
         "kustomizations.kustomize.toolkit.fluxcd.io" => kustomization::react(state, live),
         "helmreleases.helm.toolkit.fluxcd.io" => release::react(state, live),
         _ => None,
     }
 }
 
-/// A duration as Go writes it: `1h30m`, `10s`.
+/// A duration of a spec, or another where none can be read.
 fn duration(value: &Value, default: Duration) -> Duration {
-    let text = value.as_str().unwrap_or_default();
-    let mut total = 0.0;
-    let mut number = String::new();
-    let mut unit = String::new();
-    let mut seconds = |number: &mut String, unit: &mut String| {
-        let factor = match unit.as_str() {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 0.001,
-            _ => return,
-        };
-        total += number.parse::<f64>().unwrap_or_default() * factor;
-        number.clear();
-        unit.clear();
-    };
-    for c in text.chars() {
-        if c.is_ascii_digit() || c == '.' {
-            if !unit.is_empty() {
-                seconds(&mut number, &mut unit);
-            }
-            number.push(c);
-        } else {
-            unit.push(c);
-        }
-    }
-    seconds(&mut number, &mut unit);
-    if total > 0.0 {
-        Duration::from_secs_f64(total)
-    } else {
-        default
-    }
+    value
+        .as_str()
+        .and_then(go::parse)
+        .filter(|own| !own.is_zero())
+        .unwrap_or(default)
 }
 
 /// The reason of a scripted failure of a Flux object.
@@ -142,15 +128,6 @@ fn scripted(state: &State, value: &Value) -> Option<String> {
                 && (fail.namespace.is_empty() || fail.namespace == namespace)
         })
         .map(|fail| fail.reason.clone())
-}
-
-/// The status that there is, or an empty one.
-fn status_of(value: &Value) -> Value {
-    if value["status"].is_object() {
-        value["status"].clone()
-    } else {
-        json!({})
-    }
 }
 
 /// Puts Flux's finalizer on an object that has none; whether that was to do.
@@ -181,61 +158,6 @@ fn nudge_dependents(state: &mut State, table: &str, value: &Value) {
             .iter()
             .any(|own| own["name"] == name.as_str())
     });
-}
-
-/// A status with a `Ready` condition and what was handled.
-struct Outcome<'a> {
-    ready: &'a str,
-    reason: &'a str,
-    message: &'a str,
-    /// Whether the generation was brought to its end: only then it counts as observed.
-    observed: bool,
-    /// Still being worked at.
-    reconciling: bool,
-    stalled: bool,
-}
-
-/// The conditions of an outcome in a status.
-fn conclude(live: &Value, status: &mut Value, outcome: &Outcome<'_>, kind: &str) {
-    let generation = live["metadata"]["generation"].clone();
-    let mut conditions = object::items(status, &["conditions"]).to_vec();
-    let mut set = |kind: &str, word: &str, reason: &str, message: &str| {
-        set_condition(
-            &mut conditions,
-            json!({"type": kind, "status": word, "reason": reason, "message": message, "observedGeneration": generation}),
-        );
-    };
-    set("Ready", outcome.ready, outcome.reason, outcome.message);
-    if outcome.reconciling {
-        let reason = if outcome.ready == "Unknown" {
-            "Progressing"
-        } else {
-            "ProgressingWithRetry"
-        };
-        set("Reconciling", "True", reason, outcome.message);
-    }
-    if outcome.stalled {
-        set("Stalled", "True", outcome.reason, outcome.message);
-    }
-    if !kind.is_empty() && outcome.ready != "Unknown" {
-        set(kind, outcome.ready, outcome.reason, outcome.message);
-    }
-    if !outcome.reconciling {
-        conditions.retain(|one| one["type"] != "Reconciling");
-    }
-    if !outcome.stalled {
-        conditions.retain(|one| one["type"] != "Stalled");
-    }
-    status["conditions"] = conditions.into();
-    if outcome.observed || outcome.stalled {
-        status["observedGeneration"] = generation;
-    } else if status.get("observedGeneration").is_none() {
-        status["observedGeneration"] = (-1).into();
-    }
-    let token = object::annotation(live, REQUESTED);
-    if !token.is_empty() && outcome.ready != "Unknown" {
-        status["lastHandledReconcileAt"] = token.into();
-    }
 }
 
 /// Whether nothing new was asked since the last look.
@@ -282,23 +204,6 @@ fn is_ready(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_as_go_writes_them() {
-        for (text, seconds) in [
-            ("1h30m", 5400),
-            ("10s", 10),
-            ("1m0s", 60),
-            ("", 600),
-            ("x", 600),
-        ] {
-            assert_eq!(
-                duration(&text.into(), INTERVAL).as_secs(),
-                seconds,
-                "{text}"
-            );
-        }
-    }
 
     #[test]
     fn all_definitions_have_a_version_that_is_stored() {

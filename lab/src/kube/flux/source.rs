@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::chart::newest;
 use super::conditions::Status;
 use super::fetch::{Artifact, Fetch, From, Refused, place};
 use super::{FINALIZER, INTERVAL, REQUESTED, duration, is_settled, keep, let_go, nudge, scripted};
@@ -12,8 +13,9 @@ use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "source-controller";
-const CONSUMERS: [&str; 2] = [
+const CONSUMERS: [&str; 3] = [
     "kustomizations.kustomize.toolkit.fluxcd.io",
+    super::chart::TABLE,
     "helmreleases.helm.toolkit.fluxcd.io",
 ];
 /// Before the first further try after a failure; each next one takes twice as long.
@@ -81,7 +83,11 @@ fn origin(state: &State, value: &Value) -> From {
     match value["kind"].as_str().unwrap_or_default() {
         "HelmRepository" => From::Charts(flux.charts),
         "OCIRepository" => From::Directory {
-            path,
+            // One that is a chart is one of those that stand in.
+            path: match newest(&flux.charts, url.trim_end_matches('/'), "*") {
+                Ok(_) => flux.charts,
+                Err(_) => path,
+            },
             tag: match object::text(value, &["spec", "ref", "tag"]) {
                 "" => "latest".into(),
                 tag => tag.into(),
@@ -206,7 +212,6 @@ fn stored(state: &mut State, live: &Arc<Object>, artifact: Artifact) {
         let name = object::name(&live.value).to_owned();
         nudge(state, &CONSUMERS, |one| {
             one["spec"]["sourceRef"]["name"] == name.as_str()
-                || one["spec"]["chart"]["spec"]["sourceRef"]["name"] == name.as_str()
                 || one["spec"]["chartRef"]["name"] == name.as_str()
         });
     } else if recovered {
