@@ -6,11 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use runbook_lab::hosts::{Error, Hosts};
 use runbook_lab::isolate::SandboxConfig;
-use runbook_lab::kube::{NoPrograms, Programs, Settings};
+use runbook_lab::kube::{FluxSettings, NoPrograms, Programs, Settings};
 use tempfile::TempDir;
 
 use crate::server::Server;
 
+/// The lab's Flux reads a repository `NAME.git` in its directory at this URL and that name.
+const GIT_URL: &str = "http://git.lab";
 /// As many nodes, with the same names, as the real control plane has.
 const NODES: [&str; 2] = ["node-0", "node-1"];
 
@@ -25,8 +27,9 @@ impl Lab {
     /// Starts it; kubectl is the one that is given, or what can be found.
     pub(crate) async fn start(kubectl: Option<&Path>) -> Result<Self> {
         let directory = tempfile::tempdir().context("the lab has no directory")?;
-        let (hosts, git) = (directory.path().join("hosts"), directory.path().join("git"));
-        for path in [&hosts, &git] {
+        let [hosts, git, charts] =
+            ["hosts", "git", "charts"].map(|name| directory.path().join(name));
+        for path in [&hosts, &git, &charts] {
             std::fs::create_dir(path).context("the lab has no directory")?;
         }
         let place = SandboxConfig::new(std::env::current_exe()?, Vec::new());
@@ -37,6 +40,11 @@ impl Lab {
         };
         let settings = Settings {
             nodes: NODES.map(str::to_owned).into(),
+            flux: Some(FluxSettings {
+                repositories: [(format!("{GIT_URL}/"), git)].into(),
+                charts,
+                ..FluxSettings::default()
+            }),
             ..Settings::default()
         };
         let hook: Arc<dyn Programs> = match &programs {
@@ -60,6 +68,11 @@ impl Lab {
         if let Some(kubectl) = kubectl {
             env.push_str(&format!("KUBECTL={}\n", kubectl.display()));
         }
+        for (key, value) in [("GIT_ROOT", "git"), ("CHARTS", "charts")] {
+            let path = self.directory.path().join(value);
+            env.push_str(&format!("{key}={}\n", path.display()));
+        }
+        env.push_str(&format!("GIT_URL={GIT_URL}\n"));
         std::fs::write(self.directory.path().join("env"), env)?;
         Ok(())
     }

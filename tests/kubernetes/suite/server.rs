@@ -34,6 +34,8 @@ pub(crate) struct Server {
 pub(crate) struct Git {
     pub(crate) root: PathBuf,
     pub(crate) url: String,
+    /// Where files that stand in for charts lie, for a server that renders none (`NAME-VERSION.yaml`).
+    pub(crate) charts: Option<PathBuf>,
 }
 
 impl Server {
@@ -67,6 +69,7 @@ impl Server {
             (Some(root), Some(url)) => Some(Git {
                 root: root.into(),
                 url: url.clone(),
+                charts: more.get("CHARTS").map(PathBuf::from),
             }),
             _ => None,
         };

@@ -95,6 +95,20 @@ impl World {
         format!("{}/app", self.kustomizations)
     }
 
+    /// Asks the source to look again, until it has this commit.
+    pub(super) async fn fetch(&self, t: &Context, commit: &str) -> Result<()> {
+        let revision = format!("main@sha1:{commit}");
+        let mark = json!({"metadata": {"annotations": {REQUESTED: commit}}});
+        let source = format!("{}/source", self.sources);
+        t.admin().patch(&source, MERGE, &mark).await?.status(200)?;
+        t.admin()
+            .until(&source, "the source has the commit", |source| {
+                source["status"]["artifact"]["revision"] == revision.as_str()
+            })
+            .await?;
+        Ok(())
+    }
+
     /// Asks the source and then the Kustomization to look again, and waits until this revision is applied.
     pub(super) async fn reconcile(&self, t: &Context, commit: &str) -> Result<Value> {
         let revision = format!("main@sha1:{commit}");
@@ -339,29 +353,6 @@ async fn a_source_that_is_missing_is_waited_for(t: &Context) -> Result<()> {
         .unwrap_or_default();
     ensure!(message.contains("not found"), "{message}");
     Ok(())
-}
-
-/// Whether helm-controller runs; the kinds alone do nothing.
-pub(super) async fn helm(t: &Context) -> Result<(World, String)> {
-    let world = World::new(t).await?;
-    world
-        .repository
-        .commit(&[
-            ("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\n"),
-            ("chart/values.yaml", "text: default\n"),
-            (
-                "chart/templates/configmap.yaml",
-                "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: \"{{ .Release.Name }}-text\"\ndata:\n  text: \"{{ .Values.text }}\"\n",
-            ),
-        ])
-        .await?;
-    let mark = json!({"metadata": {"annotations": {REQUESTED: "now"}}});
-    t.admin()
-        .patch(&format!("{}/source", world.sources), MERGE, &mark)
-        .await?
-        .status(200)?;
-    let releases = t.resource(HELM, "helmreleases").await?;
-    Ok((world, releases))
 }
 
 async fn required_fields_are_422(t: &Context) -> Result<()> {

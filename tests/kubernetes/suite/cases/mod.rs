@@ -4,9 +4,11 @@ mod acceptance;
 mod access;
 mod apply;
 mod applying;
+mod building;
 mod cluster;
 mod create;
 mod custom;
+mod decrypting;
 mod definitions;
 mod deletion;
 mod discovery;
@@ -39,6 +41,8 @@ const GROUPS: &[&[Case]] = &[
     reconciling::CASES,
     helm::CASES,
     sources::CASES,
+    building::CASES,
+    decrypting::CASES,
     jobs::CASES,
     rollouts::CASES,
     workloads::CASES,
