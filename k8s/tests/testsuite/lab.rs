@@ -29,11 +29,18 @@ pub(crate) fn kubeconfig() -> PathBuf {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(async {
                 let directory = tempfile::tempdir().expect("a directory");
-                let root = directory.path().join("git");
-                std::fs::create_dir(&root).expect("a directory");
-                let env = format!("GIT_ROOT={}\nGIT_URL={GIT_URL}\n", root.display());
+                let [root, charts] = ["git", "charts"].map(|name| directory.path().join(name));
+                for path in [&root, &charts] {
+                    std::fs::create_dir(path).expect("a directory");
+                }
+                let env = format!(
+                    "GIT_ROOT={}\nGIT_URL={GIT_URL}\nCHARTS={}\n",
+                    root.display(),
+                    charts.display()
+                );
                 let flux = FluxSettings {
                     repositories: [(format!("{GIT_URL}/"), root)].into(),
+                    charts,
                     ..FluxSettings::default()
                 };
                 let settings = Settings {

@@ -14,6 +14,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 struct Repository {
     url: String,
     checkout: tempfile::TempDir,
+    /// Where files stand in for charts, on a cluster that renders none.
+    charts: Option<PathBuf>,
 }
 
 impl Repository {
@@ -41,6 +43,7 @@ impl Repository {
         Some(Self {
             url: format!("{url}/{name}.git"),
             checkout,
+            charts: value("CHARTS").map(PathBuf::from),
         })
     }
 
@@ -198,6 +201,120 @@ async fn a_commit_is_reconciled_suspended_resumed_and_a_bad_one_told() {
     let query = runbook_k8s::change::absent(
         &place.client,
         &[apps],
+        runbook_k8s::change::Propagation::Foreground,
+        LIMIT,
+    )
+    .await;
+    query.expect("gone");
+    place.end().await;
+}
+
+/// A chart whose Deployment has its image only when a value says so.
+const CHART: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: \"{{ .Release.Name }}-web\"}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations: {lab/image-pull: \"{{ .Values.pull }}\"}
+    spec: {containers: [{name: main, image: registry.lab/web, command: [sleep, infinity]}]}
+";
+
+#[tokio::test]
+async fn a_release_is_forced_reset_suspended_and_resumed() {
+    let path = kubeconfig();
+    let place = Place::new().await;
+    let namespace = place.namespace.clone();
+    if let Err(error) = flux::object(&place.client, "hr/web", &namespace).await {
+        assert!(matches!(error, Error::NoSuchKind { .. }), "{error:?}");
+        skip("Flux is not installed there");
+        return place.end().await;
+    }
+    let Some(repository) = Repository::new(&path, &namespace) else {
+        skip("no git server is beside the kubeconfig");
+        return place.end().await;
+    };
+    let chart = format!("{namespace}-web");
+    let meta = format!("apiVersion: v2\nname: {chart}\nversion: 0.1.0\n");
+    repository.commit("chart/Chart.yaml", &meta);
+    repository.commit("chart/values.yaml", "pull: works\n");
+    repository.commit("chart/templates/all.yaml", CHART);
+    if let Some(charts) = &repository.charts {
+        std::fs::write(charts.join(format!("{chart}-0.1.0.yaml")), CHART).expect("written");
+    }
+    let release = |pull: &str, timeout: &str| {
+        format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {{name: home}}\nspec: {{interval: 10m, url: \"{}\", ref: {{branch: main}}}}\n---\n\
+             apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: web}}\nspec: {{interval: 10m, timeout: {timeout}, values: {{pull: {pull}}}, chart: {{spec: {{chart: ./chart, sourceRef: {{kind: GitRepository, name: home}}}}}}}}\n",
+            repository.url
+        )
+    };
+    place.apply(&release("works", "1m")).await.expect("ready");
+    let web = flux::object(&place.client, "HelmRelease/web", &namespace)
+        .await
+        .expect("a kind of Flux");
+    let number = |object: &serde_json::Value| object["status"]["history"][0]["version"].clone();
+    let asked = |force, reset| flux::Request {
+        with_source: true,
+        force,
+        reset,
+    };
+    let object = flux::reconcile(&place.client, &web, asked(false, false), LIMIT)
+        .await
+        .expect("reconciled");
+    assert_eq!(number(&object), 1, "there was nothing to do");
+    assert_eq!(flux::read(&object).revision.as_deref(), Some("0.1.0"));
+    let object = flux::reconcile(&place.client, &web, asked(true, false), LIMIT)
+        .await
+        .expect("upgraded");
+    assert_eq!(number(&object), 2, "it was upgraded whatever its state");
+
+    let (object, changed) = flux::suspend(&place.client, &web, true)
+        .await
+        .expect("suspended");
+    assert!(changed && flux::read(&object).suspended && !flux::read(&object).ready);
+    let error = flux::reconcile(&place.client, &web, asked(true, false), LIMIT)
+        .await
+        .expect_err("suspended");
+    assert!(
+        matches!(&error, Error::Failed(evidence) if evidence[0].standing.state == "Suspended"),
+        "{error:?}"
+    );
+    assert!(
+        flux::suspend(&place.client, &web, false)
+            .await
+            .expect("resumed")
+            .1
+    );
+    flux::ready(&place.client, std::slice::from_ref(&web), LIMIT)
+        .await
+        .expect("ready");
+
+    // An upgrade that fails is at its end: the wait stops at once, with the controller's words.
+    let plan = place.plan(&release("fail", "4s")).await.expect("a plan");
+    plan.run(&place.client, LIMIT, |_| {})
+        .await
+        .expect("applied");
+    for (request, number) in [(asked(false, false), 3), (asked(false, true), 4)] {
+        let error = flux::reconcile(&place.client, &web, request, LIMIT)
+            .await
+            .expect_err("it is stalled");
+        let Error::Failed(evidence) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(evidence[0].standing.state, "Stalled");
+        assert_eq!(
+            evidence[0].standing.message,
+            "Failed to upgrade after 1 attempt(s)"
+        );
+        let object = place.client.get(&web).await.expect("there");
+        assert_eq!(object["status"]["history"][0]["version"], number);
+    }
+    let query = runbook_k8s::change::absent(
+        &place.client,
+        &[web],
         runbook_k8s::change::Propagation::Foreground,
         LIMIT,
     )
