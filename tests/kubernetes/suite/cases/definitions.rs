@@ -55,10 +55,15 @@ pub(super) async fn establish(t: &Context, body: &Value) -> Result<Value> {
         .await
 }
 
+/// The definition of a namespaced kind `Gadget`, in the case's own group, with this schema of its spec.
+fn gadget_definition(t: &Context, spec: &Value) -> Value {
+    definition(&group(t), "Gadget", "Namespaced", spec)
+}
+
 /// A namespaced kind `Gadget` with this schema of its spec; gives the collection in the case's namespace, when it is served.
 pub(super) async fn gadgets(t: &Context, spec: &Value) -> Result<String> {
     let group = group(t);
-    establish(t, &definition(&group, "Gadget", "Namespaced", spec)).await?;
+    establish(t, &gadget_definition(t, spec)).await?;
     let path = t.resource(&format!("{group}/v1"), "gadgets").await?;
     t.admin().until(&path, "it is served", |_| true).await?;
     Ok(path)
@@ -73,12 +78,7 @@ pub(super) fn schema(properties: &Value) -> Value {
 }
 
 async fn a_definition_is_established(t: &Context) -> Result<()> {
-    let group = group(t);
-    let crd = establish(
-        t,
-        &definition(&group, "Gadget", "Namespaced", &schema(&json!({}))),
-    )
-    .await?;
+    let crd = establish(t, &gadget_definition(t, &schema(&json!({})))).await?;
     let accepted = condition(&crd, "NamesAccepted");
     same!(accepted["status"], "True");
     same!(accepted["reason"], "NoConflicts");
@@ -244,11 +244,7 @@ async fn a_version_that_is_not_served_is_404(t: &Context) -> Result<()> {
 
 async fn names_that_are_taken_are_not_accepted(t: &Context) -> Result<()> {
     let group = group(t);
-    establish(
-        t,
-        &definition(&group, "Gadget", "Namespaced", &schema(&json!({}))),
-    )
-    .await?;
+    establish(t, &gadget_definition(t, &schema(&json!({})))).await?;
     let mut second = definition(&group, "Widget", "Namespaced", &schema(&json!({})));
     second["spec"]["names"]["singular"] = json!("gadget");
     let path = format!("{CRDS}/widgets.{group}");
@@ -275,7 +271,7 @@ async fn names_that_are_taken_are_not_accepted(t: &Context) -> Result<()> {
 
 async fn a_name_that_does_not_fit_is_422(t: &Context) -> Result<()> {
     let group = group(t);
-    let mut body = definition(&group, "Gadget", "Namespaced", &schema(&json!({})));
+    let mut body = gadget_definition(t, &schema(&json!({})));
     body["metadata"]["name"] = json!(format!("other.{group}"));
     let status = t.admin().post(CRDS, &body).await?.failure(422, "Invalid")?;
     same!(status["details"]["causes"][0]["field"], "metadata.name");
@@ -290,7 +286,7 @@ async fn a_name_that_does_not_fit_is_422(t: &Context) -> Result<()> {
 }
 
 async fn a_schema_is_required(t: &Context) -> Result<()> {
-    let mut body = definition(&group(t), "Gadget", "Namespaced", &schema(&json!({})));
+    let mut body = gadget_definition(t, &schema(&json!({})));
     body["spec"]["versions"][0]["schema"] = Value::Null;
     let status = t.admin().post(CRDS, &body).await?.failure(422, "Invalid")?;
     let causes = status["details"]["causes"]
@@ -374,7 +370,7 @@ async fn a_new_field_of_the_schema_is_served(t: &Context) -> Result<()> {
     let gadgets = gadgets(t, &schema(&json!({"size": {"type": "integer"}}))).await?;
     let fields = json!({"size": {"type": "integer"}, "colour": {"type": "string"}});
     let path = format!("{CRDS}/gadgets.{}", group(t));
-    let body = definition(&group(t), "Gadget", "Namespaced", &schema(&fields));
+    let body = gadget_definition(t, &schema(&fields));
     t.admin().patch(&path, MERGE, &body).await?.status(200)?;
     // It takes a moment until requests are answered by the new schema.
     for number in 0..100 {
