@@ -79,6 +79,12 @@ fn helm_release(chart: &str) -> Value {
     })
 }
 
+/// At its end, and the whole status says so: the condition is written a moment before the rest.
+fn stalled(object: &Value) -> bool {
+    condition(object, "Stalled")["status"] == "True"
+        && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+}
+
 /// Ready, of the release of this number.
 fn deployed(number: i64) -> impl Fn(&Value) -> bool {
     move |object| {
@@ -331,7 +337,6 @@ async fn an_install_that_fails_is_at_its_end(t: &Context) -> Result<()> {
     body["spec"]["timeout"] = json!("4s");
     t.create(&releases, &body).await?;
     let path = format!("{releases}/web");
-    let stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
     let object = t.admin().until(&path, "it is at its end", stalled).await?;
     same!(condition(&object, "Stalled")["reason"], "RetriesExceeded");
     same!(
@@ -365,7 +370,6 @@ async fn a_reset_allows_another_try(t: &Context) -> Result<()> {
     body["spec"]["timeout"] = json!("4s");
     t.create(&releases, &body).await?;
     let path = format!("{releases}/web");
-    let stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
     t.admin().until(&path, "it is at its end", stalled).await?;
     // A request alone changes nothing about that.
     mark(t, &path, &[], "one").await?;
@@ -399,8 +403,9 @@ async fn an_upgrade_that_fails_is_rolled_back(t: &Context) -> Result<()> {
         json!({"values": {"text": "changed", "pull": "fail"}}),
     )
     .await?;
-    let stalled = |object: &Value| condition(object, "Stalled")["status"] == "True";
-    let object = t.admin().until(&path, "it is at its end", stalled).await?;
+    let back =
+        |object: &Value| stalled(object) && object["status"]["history"][0]["status"] == "deployed";
+    let object = t.admin().until(&path, "it is at its end", back).await?;
     let namespace = t.namespace().await?;
     same!(
         condition(&object, "Stalled")["message"],
