@@ -11,6 +11,7 @@ mod prepare;
 mod run;
 mod stage;
 mod trial;
+mod undo;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -29,6 +30,7 @@ use crate::watch::Start;
 pub use inventory::Inventory;
 pub use outcome::{Applied, Outcome};
 pub use stage::Stage;
+pub use undo::take_back;
 
 use prepare::Prepared;
 use trial::{trial_if_possible, try_classes};
@@ -177,6 +179,17 @@ impl Plan {
         self.objects
             .iter()
             .all(|planned| planned.action == Action::Same)
+    }
+
+    /// Whether the inventory, where there is one, knows of an earlier apply.
+    pub fn is_recorded(&self) -> bool {
+        self.options.inventory.is_none() || !self.recorded.is_empty()
+    }
+
+    /// What there is, to be watched and waited for; none where something is to be done yet.
+    pub fn as_is(self) -> Option<Outcome> {
+        self.is_same()
+            .then(|| Outcome::of(self, BTreeMap::new(), Vec::new()))
     }
 
     /// Finds out what is to be done with each object.

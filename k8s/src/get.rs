@@ -263,7 +263,8 @@ fn typed(mut item: Value, resource: &Resource) -> Value {
     item
 }
 
-pub(crate) fn without_managed_fields(object: &mut Value) {
+/// Takes out who owns which field, which nobody wants to read.
+pub fn without_managed_fields(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }

@@ -169,15 +169,7 @@ fn may_prune(entry: &Entry, live: &Value, manager: &str) -> bool {
     let is_ours = match &entry.uid {
         Some(uid) => text(live, "/metadata/uid") == uid,
         // The run that wrote this did not come to its end: only the object itself can tell.
-        None => {
-            let managed = live
-                .pointer("/metadata/managedFields")
-                .and_then(Value::as_array);
-            let managed = managed.map(Vec::as_slice).unwrap_or_default().iter();
-            managed
-                .into_iter()
-                .any(|one| text(one, "/manager") == manager && text(one, "/operation") == "Apply")
-        }
+        None => super::undo::is_applied_by(live, manager),
     };
     let says_keep = ["annotations", "labels"]
         .iter()

@@ -10,6 +10,7 @@ use super::{Action, Plan, Scope, query_of};
 use crate::client::Client;
 use crate::error::Error;
 use crate::get::without_managed_fields;
+use crate::kind::Resource;
 use crate::kstatus::State;
 use crate::object::Key;
 use crate::wait::{self, Awaited, Wish};
@@ -21,6 +22,10 @@ use crate::watched::Watched;
 pub struct Applied {
     /// Which object.
     pub key: Key,
+    /// Its kind.
+    pub resource: Resource,
+    /// What was sent; null for what was pruned.
+    pub wished: Value,
     /// What was done.
     pub action: Action,
     /// How it was, without `managedFields`; none where it was not there.
@@ -66,6 +71,8 @@ impl Outcome {
             .map(|planned| Applied {
                 after: shown.remove(&planned.key),
                 key: planned.key,
+                resource: planned.resource,
+                wished: planned.wished,
                 action: planned.action,
                 before: planned.before,
             })

@@ -50,6 +50,8 @@ impl Plan {
             without_managed_fields(&mut shown);
             let applied = Applied {
                 key: planned.key.clone(),
+                resource: planned.resource.clone(),
+                wished: planned.wished.clone(),
                 action: planned.action,
                 before: planned.before.clone(),
                 after: Some(shown),
@@ -246,6 +248,8 @@ impl Plan {
             .await?;
             pruned.push(Applied {
                 key: planned.key.clone(),
+                resource: planned.resource.clone(),
+                wished: Value::Null,
                 action: Action::Prune,
                 before: planned.before.clone(),
                 after: None,

@@ -234,7 +234,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: false,
+        available: true,
         what: "manifests, by server-side apply",
     },
     ActionSpec {
@@ -247,7 +247,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "destroy",
         kind: effect::desired,
         timeout: None,
-        available: false,
+        available: true,
         what: "objects are not there; waits until gone",
     },
     ActionSpec {
@@ -273,7 +273,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: false,
+        available: true,
         what: "objects are ready; waits; nothing found fails",
     },
     ActionSpec {
@@ -290,7 +290,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::imperative,
         timeout: None,
-        available: false,
+        available: true,
         what: "a Job runs to its end; its log is kept",
     },
     ActionSpec {
@@ -309,7 +309,7 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "`ready` read, else change",
         kind: effect::flux_kind,
         timeout: None,
-        available: false,
+        available: true,
         what: "Flux reconciles, suspends, resumes, is ready; waits",
     },
     ActionSpec {

@@ -44,6 +44,8 @@ pub struct Report {
     pub may_come: bool,
     /// Fields that have only a part of what there was: nothing follows from what they lack.
     pub cut: &'static [&'static str],
+    /// Texts that nothing may show, though an expectation may be about them: what a Secret holds.
+    pub hidden: Vec<String>,
 }
 
 /// How an execution ended, before expectations are looked at.
@@ -108,6 +110,7 @@ impl Report {
             stand_in: false,
             may_come: false,
             cut: &[],
+            hidden: Vec::new(),
         }
     }
 

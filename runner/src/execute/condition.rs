@@ -120,13 +120,10 @@ async fn action(cx: &Cx, name: &str, job: &Job<'_>, deadline: Instant) -> Held {
         first: now,
         attempt: now,
     };
-    let outcome = if super::desired::is_state(job.action) {
+    let outcome = if super::desired::is_state(job.action, job.args) {
         super::desired::observe(cx, job, clock, deadline).await
     } else {
-        match job.perform(cx, deadline).await {
-            Ok(report) => judge(cx, job, report, clock),
-            Err(outcome) => Err(outcome),
-        }
+        job.judged(cx, clock, deadline).await
     };
     match outcome {
         Err(outcome) => Held::Ended(outcome),

@@ -86,6 +86,8 @@ pub(super) struct GuideState {
     pub(super) would_change: Vec<StepRef>,
     /// What steps above would make, by what it is locked.
     pub(super) would_make: Vec<String>,
+    /// The same of clusters.
+    pub(super) above: super::kube::Above,
     /// Children that stay up.
     pub(super) backgrounds: Vec<Up>,
     /// Why the lab has no clone of the repository.
@@ -245,6 +247,13 @@ impl Cx {
     pub(super) fn folder(&self) -> PathBuf {
         let file = self.run.request.root.join(self.book_guide().source.path());
         file.parent().map(PathBuf::from).unwrap_or(file)
+    }
+
+    /// A path that is relative to the chapter, where it is there and lies in the repository.
+    pub(super) fn repository_path(&self, path: &str) -> Option<PathBuf> {
+        let path = self.folder().join(path).canonicalize().ok()?;
+        let repository = self.run.locals.repository().canonicalize().ok()?;
+        path.starts_with(repository).then_some(path)
     }
 
     fn fill_scope(&mut self) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use runbook::model::Target;
+use runbook::node::Node;
 use runbook::outcome::State;
 use runbook::read::Args;
 use runbook::result::Fields;
@@ -17,13 +18,14 @@ use super::job::Job;
 use super::judge::{Clock, ended, judge};
 use super::outcome::Outcome;
 use super::wish::{file_wish, git_wish, line_wish};
-use super::{pve, system};
+use super::{kube, pve, system};
 use crate::action::file::Files as _;
 use crate::action::{Ended, Failure, Report, elsewhere, file, git, line};
 
 /// Whether an action describes a state, or looks at one by the same means.
-pub(super) fn is_state(action: &ActionSpec) -> bool {
+pub(super) fn is_state(action: &ActionSpec, args: &Node) -> bool {
     matches!(action.name, "file" | "line" | "git")
+        || kube::is_state(action, args)
         || system::Wish::is_of(action.name)
         || pve::Wish::is_of(action.name)
 }
@@ -35,6 +37,7 @@ pub(super) enum Wish {
     Git(Box<git::Wish>, Box<git::Repository>),
     System(Box<system::Wish>),
     Pve(Box<pve::Wish>),
+    Kube(Box<kube::Wish>),
 }
 
 /// Where the files of a wish are, and what nobody else may touch meanwhile.
@@ -76,6 +79,7 @@ enum Found {
     Git(git::Comparison),
     System(system::Found),
     Pve(pve::Found),
+    Kube(Box<kube::Found>),
 }
 
 /// What a change is taken back from.
@@ -85,6 +89,7 @@ pub(super) enum Former {
     Git(git::Former),
     System(system::Former),
     Pve(pve::Former),
+    Kube(kube::Former),
 }
 
 impl Wish {
@@ -98,6 +103,10 @@ impl Wish {
         job: &Job<'_>,
         deadline: Instant,
     ) -> Result<Self, Box<Outcome>> {
+        if kube::is_state(job.action, job.args) {
+            let wish = kube::Wish::read(cx, job, deadline).await?;
+            return Ok(Self::Kube(Box::new(wish)));
+        }
         let rendered = job.rendered(cx)?;
         let args = Args::new(job.action, &rendered).map_err(|error| cx.read(&error))?;
         let action = job.action.name;
@@ -156,13 +165,13 @@ impl Wish {
             Self::File(wish, _) => &wish.path,
             Self::Line(wish, _) => &wish.path,
             Self::Git(_, repository) => &repository.root,
-            Self::System(_) | Self::Pve(_) => Path::new(""),
+            Self::System(_) | Self::Pve(_) | Self::Kube(_) => Path::new(""),
         }
     }
 
     /// What nobody else may touch meanwhile.
-    pub(super) fn lock(&self) -> String {
-        match self {
+    pub(super) fn locks(&self) -> Vec<String> {
+        let lock = match self {
             Self::File(_, at) | Self::Line(_, at) => match &at.lock {
                 Some(lock) => lock.clone(),
                 None => format!("file {}", self.path().display()),
@@ -170,7 +179,9 @@ impl Wish {
             Self::Git(..) => format!("git {}", self.path().display()),
             Self::System(wish) => wish.lock.clone(),
             Self::Pve(wish) => wish.lock(),
-        }
+            Self::Kube(wish) => return wish.locks(),
+        };
+        vec![lock]
     }
 
     /// What is to be done though nothing differs, for people.
@@ -182,7 +193,7 @@ impl Wish {
     }
 
     /// Compares; changes nothing.
-    pub(super) async fn compare(&self) -> Result<Compared, Box<Outcome>> {
+    pub(super) async fn compare(&self, cx: &Cx) -> Result<Compared, Box<Outcome>> {
         match self {
             Self::File(wish, at) => compare_file(&at.place, wish.clone()).await,
             Self::Line(wish, at) => compare_line(&at.place, wish).await,
@@ -200,6 +211,14 @@ impl Wish {
                     diff,
                     fields,
                     found: Found::Pve(found),
+                })
+            }
+            Self::Kube(wish) => {
+                let (found, diff) = wish.compare(cx).await?;
+                Ok(Compared {
+                    diff,
+                    fields: Fields::new(),
+                    found: Found::Kube(Box::new(found)),
                 })
             }
             Self::Git(wish, repository) => {
@@ -231,13 +250,17 @@ impl Wish {
             (Found::Git(_), Self::Git(wish, _)) => Former::Git(git_former(&wish.path)),
             (Found::System(found), Self::System(wish)) => Former::System(wish.former(found)),
             (Found::Pve(found), Self::Pve(wish)) => Former::Pve(wish.former(found)),
-            (Found::Git(_) | Found::System(_) | Found::Pve(_), _) => Former::Git(git_former("")),
+            (Found::Kube(found), Self::Kube(wish)) => Former::Kube(wish.former(found)),
+            (Found::Git(_) | Found::System(_) | Found::Pve(_) | Found::Kube(_), _) => {
+                Former::Git(git_former(""))
+            }
         }
     }
 
     /// Changes what differs. What has to be taken back is in `former`, also when it fails.
     pub(super) async fn change(
         &self,
+        cx: &Cx,
         compared: &Compared,
         former: &mut Former,
     ) -> Result<(), Box<Outcome>> {
@@ -266,6 +289,12 @@ impl Wish {
                 let mut pve = wish.former(found);
                 let result = wish.change(found, &mut pve).await;
                 *former = Former::Pve(pve);
+                result
+            }
+            (Found::Kube(found), Self::Kube(wish)) => {
+                let mut kube = wish.former(found);
+                let result = wish.change(cx, found, &mut kube).await;
+                *former = Former::Kube(kube);
                 result
             }
             _ => Err(failed("a comparison of another action")),
@@ -313,6 +342,7 @@ impl Former {
             }
             Self::System(former) => former.summary(),
             Self::Pve(former) => former.summary(),
+            Self::Kube(former) => former.summary(),
             Self::Git(former) => format!("commit the former content of `{}`", former.path),
         }
     }
@@ -335,6 +365,7 @@ impl Former {
             }
             Self::System(former) => former.data(),
             Self::Pve(former) => former.data(kept),
+            Self::Kube(former) => former.data(),
             Self::Git(former) => json!({"action": "git", "path": former.path}),
         }
     }
@@ -360,8 +391,8 @@ pub(super) async fn observe(
     deadline: Instant,
 ) -> Result<Outcome, Box<Outcome>> {
     let wish = Wish::read(cx, job, deadline).await?;
-    let _lock = cx.run.locks.hold(wish.lock()).await;
-    let compared = match wish.compare().await {
+    let _locks = cx.run.locks.hold_all(wish.locks()).await;
+    let compared = match wish.compare(cx).await {
         Err(outcome) if outcome.absent => return Err(absent(cx, &wish, outcome)),
         compared => compared?,
     };
@@ -370,32 +401,49 @@ pub(super) async fn observe(
     {
         cx.guide.state().would_make.push(made);
     }
-    let shown = wish.shown();
-    match compared.diff {
-        Some(diff) => Ok(Outcome {
-            diff: Some(diff),
-            note: shown.note,
-            ..Outcome::new(State::Drifted)
-        }),
-        None => judge(
-            cx,
-            job,
-            Report {
-                fields: compared.fields,
-                output: shown.output,
-                note: shown.note,
-                stand_in: shown.stand_in,
-                ..Report::of(Ended::Done)
-            },
-            clock,
-        ),
+    if let (Found::Kube(found), Wish::Kube(wish), Some(_)) =
+        (&compared.found, &wish, &compared.diff)
+    {
+        wish.note(cx, found);
     }
+    if let Some(diff) = compared.diff {
+        return Ok(Outcome {
+            diff: Some(diff),
+            note: wish.shown().note,
+            ..Outcome::new(State::Drifted)
+        });
+    }
+    as_wished(cx, job, &wish, compared, clock, deadline).await
+}
+
+/// Judges a state that is as wished; where its action waits, its expectations are awaited.
+pub(super) async fn as_wished(
+    cx: &Cx,
+    job: &Job<'_>,
+    wish: &Wish,
+    compared: Compared,
+    clock: Clock,
+    deadline: Instant,
+) -> Result<Outcome, Box<Outcome>> {
+    if let Wish::Kube(wish) = wish {
+        return kube::judged_state(cx, job, wish, clock, deadline).await;
+    }
+    let shown = wish.shown();
+    let report = Report {
+        fields: compared.fields,
+        output: shown.output,
+        note: shown.note,
+        stand_in: shown.stand_in,
+        ..Report::of(Ended::Done)
+    };
+    judge(cx, job, report, clock)
 }
 
 /// What is about something that is not there has failed, unless a step above would make it.
 fn absent(cx: &Cx, wish: &Wish, outcome: Box<Outcome>) -> Box<Outcome> {
-    let lock = wish.lock();
-    if !cx.guide.state().would_make.contains(&lock) {
+    let locks = wish.locks();
+    let is_made = |lock: &String| cx.guide.state().would_make.contains(lock);
+    if !locks.iter().any(is_made) {
         return outcome;
     }
     let why = outcome.message.unwrap_or_default();

@@ -9,7 +9,8 @@ use runbook::outcome::{Effect, State};
 use super::context::Cx;
 use super::desired::{self, Former, Wish};
 use super::job::Job;
-use super::judge::{Clock, judge};
+use super::judge::Clock;
+use super::kube;
 use super::outcome::Outcome;
 use super::step;
 use crate::action::file;
@@ -168,12 +169,15 @@ impl Work<'_> {
                 .await
                 .map_err(|error| error.to_string());
         }
+        if let Former::Kube(former) = former {
+            return kube::restore(self.cx, former).await;
+        }
         let deadline = Instant::now() + self.cx.timing.timeout;
         let job = Job::of_step(self.cx);
         let wish = Wish::read(self.cx, &job, deadline)
             .await
             .map_err(|outcome| text(&outcome))?;
-        let _lock = self.cx.run.locks.hold(wish.lock()).await;
+        let _locks = self.cx.run.locks.hold_all(wish.locks()).await;
         wish.restore(former).await
     }
 
@@ -184,13 +188,10 @@ impl Work<'_> {
             first: now,
             attempt: now,
         };
-        let outcome = if desired::is_state(job.action) {
+        let outcome = if desired::is_state(job.action, job.args) {
             self.wish(job, clock, deadline).await
         } else {
-            match job.perform(self.cx, deadline).await {
-                Ok(report) => judge(self.cx, job, report, clock),
-                Err(outcome) => Err(outcome),
-            }
+            job.judged(self.cx, clock, deadline).await
         };
         let mut outcome = outcome.unwrap_or_else(|outcome| *outcome);
         let always = matches!(self.purpose, Purpose::Diagnose | Purpose::DiagnoseReading);
@@ -211,13 +212,13 @@ impl Work<'_> {
         deadline: Instant,
     ) -> Result<Outcome, Box<Outcome>> {
         let wish = Wish::read(self.cx, job, deadline).await?;
-        let lock = self.cx.run.locks.hold(wish.lock()).await;
-        let compared = wish.compare().await?;
+        let locks = self.cx.run.locks.hold_all(wish.locks()).await;
+        let compared = wish.compare(self.cx).await?;
         if compared.diff.is_some() || wish.acts().is_some() {
             let mut former = wish.former(&compared);
-            wish.change(&compared, &mut former).await?;
+            wish.change(self.cx, &compared, &mut former).await?;
         }
-        drop(lock);
+        drop(locks);
         desired::observe(self.cx, job, clock, deadline).await
     }
 }

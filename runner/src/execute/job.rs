@@ -11,6 +11,7 @@ use runbook::spec::{self, ActionSpec};
 use runbook::template::{Scope, has_template};
 
 use super::context::Cx;
+use super::judge::{Clock, judge};
 use super::outcome::Outcome;
 use super::{kube, probe, pve};
 use crate::action::{Ended, Failure, Report, script};
@@ -126,13 +127,24 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Executes an action that does or reads (not one that describes a state).
+    /// Executes an action that does or reads, and judges what came of it; where it waits, its expectations are awaited.
+    pub(super) async fn judged(
+        &self,
+        cx: &Cx,
+        clock: Clock,
+        deadline: Instant,
+    ) -> Result<Outcome, Box<Outcome>> {
+        if kube::is_act(self.action, self.args) {
+            return kube::judged(cx, self, clock, deadline).await;
+        }
+        let report = self.perform(cx, deadline).await?;
+        judge(cx, self, report, clock)
+    }
+
+    /// Executes an action that does or reads (not one that describes a state, nor one of a cluster, which waits).
     pub(super) async fn perform(&self, cx: &Cx, deadline: Instant) -> Result<Report, Box<Outcome>> {
         if pve::is_act(self.action.name) {
             return pve::perform(cx, self, deadline).await;
-        }
-        if kube::is_act(self.action.name) {
-            return kube::perform(cx, self, deadline).await;
         }
         if self.target != Target::Local {
             return self.elsewhere(cx, deadline).await;

@@ -40,7 +40,7 @@ pub(super) fn judge(
 ) -> Result<Outcome, Box<Outcome>> {
     let mut outcome = end(&mut report);
     if outcome.is_passed() {
-        look(cx, job, &mut report.fields, report.cut, clock, &mut outcome)?;
+        look(cx, job, &mut report, clock, &mut outcome)?;
     }
     Ok(outcome)
 }
@@ -76,17 +76,17 @@ fn end(report: &mut Report) -> Outcome {
 fn look(
     cx: &Cx,
     job: &Job<'_>,
-    fields: &mut Fields,
-    cut: &[&str],
+    report: &mut Report,
     clock: Clock,
     outcome: &mut Outcome,
 ) -> Result<(), Box<Outcome>> {
+    let (fields, hidden) = (&mut report.fields, &report.hidden);
     if !job.expect.is_empty() || !job.capture.is_empty() {
         fields.set("duration", clock.attempt.elapsed().as_secs_f64());
         fields.set("waited", clock.first.elapsed().as_secs_f64());
     }
-    let unseen = unseen(job, outcome, cut);
-    captures(cx, job, fields, outcome)?;
+    let unseen = unseen(job, outcome, report.cut);
+    captures(cx, job, fields, hidden, outcome)?;
     hide_at_cut(cx, fields, outcome);
     let context = matcher::Context {
         spec: job.action,
@@ -98,9 +98,14 @@ fn look(
         secrets: &secrets,
         ..context
     };
-    let redact: matcher::Redact<'_> = &|text: &str| match cx.run.redactor.redact_str(text) {
-        std::borrow::Cow::Owned(text) => Some(text),
-        std::borrow::Cow::Borrowed(_) => None,
+    let redact: matcher::Redact<'_> = &|text: &str| {
+        if holds_hidden(text, hidden) {
+            return Some(matcher::SECRET.to_owned());
+        }
+        match cx.run.redactor.redact_str(text) {
+            std::borrow::Cow::Owned(text) => Some(text),
+            std::borrow::Cow::Borrowed(_) => None,
+        }
     };
     for default in defaults(job) {
         outcome.checks.extend(matcher::evaluate_redacted(
@@ -133,6 +138,24 @@ fn look(
     Ok(())
 }
 
+/// Whether a text shows one of these. What is shorter than any secret is found only where it stands alone.
+fn holds_hidden(text: &str, hidden: &[String]) -> bool {
+    let holds = |own: &String| {
+        text == own || own.len() >= crate::redact::SECRET_BYTES_MIN && text.contains(own.as_str())
+    };
+    hidden.iter().any(holds)
+}
+
+/// The same anywhere in a value.
+fn has_hidden(value: &serde_json::Value, hidden: &[String]) -> bool {
+    match value {
+        serde_json::Value::String(text) => holds_hidden(text, hidden),
+        serde_json::Value::Array(items) => items.iter().any(|item| has_hidden(item, hidden)),
+        serde_json::Value::Object(map) => map.values().any(|item| has_hidden(item, hidden)),
+        _ => false,
+    }
+}
+
 /// What was captured may have been a secret: nothing of it shows at the cut of a long output, whatever looks at it next.
 fn hide_at_cut(cx: &Cx, fields: &mut Fields, outcome: &Outcome) {
     let Some(output) = outcome.output.as_ref().filter(|_| outcome.raw) else {
@@ -156,6 +179,7 @@ fn captures(
     cx: &Cx,
     job: &Job<'_>,
     fields: &mut Fields,
+    hidden: &[String],
     outcome: &mut Outcome,
 ) -> Result<(), Box<Outcome>> {
     for wanted in job.capture {
@@ -169,6 +193,12 @@ fn captures(
         }
         match capture::take(&wanted, fields, job.action) {
             Ok(value) => {
+                if !wanted.secret && has_hidden(&value, hidden) {
+                    outcome.fail(format!("`{}` captures what a Secret holds", wanted.name));
+                    outcome.hint = Some("add `secret: true` to the capture".to_owned());
+                    outcome.final_ = true;
+                    continue;
+                }
                 if wanted.secret {
                     outcome.secrets.push(wanted.name.clone());
                     // What cannot be hidden must not go on as a secret.
@@ -305,7 +335,7 @@ fn message(failed: &[&Check], fields: &Fields) -> String {
         })
         .collect();
     if failed.iter().any(|check| check.check == "exit") {
-        let said = ["stderr", "stdout"].iter().find_map(|name| {
+        let said = ["stderr", "stdout", "log"].iter().find_map(|name| {
             fields
                 .get(name)?
                 .as_str()

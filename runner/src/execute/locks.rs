@@ -1,6 +1,6 @@
 //! Keeps actions that touch the same thing from overlapping: the same file, the same repository, the same target.
 //!
-//! A lock is held around one action, never while another lock is waited for, so nothing can wait in a circle.
+//! Locks are held around one action; several are taken together and in the order of their names, so nothing can wait in a circle.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,6 +17,17 @@ pub(super) struct Locks {
 const NAMES_MAX: usize = 256;
 
 impl Locks {
+    /// Waits until nobody else touches any of them.
+    pub(super) async fn hold_all(&self, mut names: Vec<String>) -> Vec<OwnedMutexGuard<()>> {
+        names.sort();
+        names.dedup();
+        let mut held = Vec::with_capacity(names.len());
+        for name in names {
+            held.push(self.hold(name).await);
+        }
+        held
+    }
+
     /// Waits until nobody else touches it.
     pub(super) async fn hold(&self, name: String) -> OwnedMutexGuard<()> {
         let lock = {

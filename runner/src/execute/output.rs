@@ -109,6 +109,18 @@ pub(super) fn keep_output(cx: &Cx, outcome: &mut Outcome, name: Option<&str>, al
     }
 }
 
+/// Keeps a text in the run's directory, without secrets; a text that cannot be kept is told in the note.
+pub(super) fn keep_text(cx: &Cx, outcome: &mut Outcome, name: &str, text: &str) {
+    let Some(directory) = &cx.run.request.directory else {
+        return;
+    };
+    let text = cx.run.redactor.redact_str(text);
+    match write(&directory.join(name), text.as_bytes()) {
+        Ok(()) => outcome.artifacts.push(name.to_owned()),
+        Err(error) => outcome.note = Some(format!("`{name}` could not be kept: {error}")),
+    }
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

@@ -14,10 +14,10 @@ use super::context::Cx;
 use super::desired::{self, Wish};
 use super::job::Job;
 use super::judge::{Clock, judge};
+use super::kube;
 use super::outcome::Outcome;
 use super::person;
 use super::undo;
-use crate::action::{Ended, Report};
 
 /// The attempts of a step.
 pub(super) struct Trial<'a> {
@@ -175,7 +175,9 @@ impl<'a> Trial<'a> {
         };
         let result = match self.settled.take() {
             Some(outcome) => Ok(*outcome),
-            None if desired::is_state(self.job.action) => self.desired(clock, deadline).await,
+            None if desired::is_state(self.job.action, self.job.args) => {
+                self.desired(clock, deadline).await
+            }
             None => self.act(clock, deadline).await,
         };
         match result {
@@ -231,7 +233,9 @@ impl<'a> Trial<'a> {
                     return judge(self.cx, &self.job, kept, clock);
                 }
             }
-            undo::register(self.cx, None);
+            if !kube::registers(self.job.action) {
+                undo::register(self.cx, None);
+            }
             self.acted = true;
             self.changed = true;
         }
@@ -240,7 +244,7 @@ impl<'a> Trial<'a> {
         } else if let Some(ready) = &self.cx.step().keys.background {
             return background::start(self.cx, &self.job, ready, clock, deadline).await;
         } else {
-            self.job.perform(self.cx, deadline).await?
+            return self.job.judged(self.cx, clock, deadline).await;
         };
         judge(self.cx, &self.job, report, clock)
     }
@@ -248,8 +252,8 @@ impl<'a> Trial<'a> {
     /// Compares, changes once where it differs, reads back.
     async fn desired(&mut self, clock: Clock, deadline: Instant) -> Result<Outcome, Box<Outcome>> {
         let wish = Wish::read(self.cx, &self.job, deadline).await?;
-        let _lock = self.cx.run.locks.hold(wish.lock()).await;
-        let mut compared = wish.compare().await?;
+        let _locks = self.cx.run.locks.hold_all(wish.locks()).await;
+        let mut compared = wish.compare(self.cx).await?;
         let todo = compared.diff.clone().or_else(|| wish.acts());
         if todo.is_some() && !self.acted && self.kind == ActionKind::Desired {
             let mut former = wish.former(&compared);
@@ -258,7 +262,7 @@ impl<'a> Trial<'a> {
             self.acted = true;
             self.changed = true;
             self.diff = todo;
-            let changed = wish.change(&compared, &mut former).await;
+            let changed = wish.change(self.cx, &compared, &mut former).await;
             match changed {
                 // It did not begin: there is nothing to take back, and it may be tried again.
                 Err(outcome) if outcome.untouched => {
@@ -274,10 +278,10 @@ impl<'a> Trial<'a> {
                     changed?;
                 }
             }
-            compared = wish.compare().await?;
+            compared = wish.compare(self.cx).await?;
         }
-        let shown = wish.shown();
         if let Some(diff) = compared.diff {
+            let shown = wish.shown();
             let failed = if self.acted {
                 Outcome::failed(format!("differs from the wish after the change:\n{diff}"))
             } else {
@@ -290,17 +294,6 @@ impl<'a> Trial<'a> {
                 ..failed
             });
         }
-        judge(
-            self.cx,
-            &self.job,
-            Report {
-                fields: compared.fields,
-                output: shown.output,
-                note: shown.note,
-                stand_in: shown.stand_in,
-                ..Report::of(Ended::Done)
-            },
-            clock,
-        )
+        desired::as_wished(self.cx, &self.job, &wish, compared, clock, deadline).await
     }
 }

@@ -108,16 +108,10 @@ fn content(cx: &Cx, args: &Args<'_>) -> Result<Option<Vec<u8>>, Box<Outcome>> {
     let Some(from) = args.opt_text("from").map_err(read)? else {
         return Ok(None);
     };
-    let path = cx.folder().join(&from);
-    let inside = match (
-        path.canonicalize(),
-        cx.run.locals.repository().canonicalize(),
-    ) {
-        (Ok(path), Ok(repository)) => path.starts_with(repository),
-        _ => false,
-    };
-    match file::look(&path) {
-        Ok(file::Found::File(content, _)) if inside => Ok(Some(content)),
+    match file::look(&cx.folder().join(&from)) {
+        Ok(file::Found::File(content, _)) if cx.repository_path(&from).is_some() => {
+            Ok(Some(content))
+        }
         Ok(_) => Err(failed(format!(
             "`from`: `{from}` is no file of the repository"
         ))),

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use runbook::inventory::Inventory;
-use runbook_k8s::{Access, Client, ErrorKind};
+use runbook_k8s::{Access, Client, Error, ErrorKind};
 use runbook_lab::kube::Server;
 use tokio::sync::OnceCell;
 
@@ -267,8 +267,17 @@ fn in_profile(error: &runbook_k8s::Error, place: &str) -> Failure {
 }
 
 /// An error of the API as a failure of a step.
-pub fn failure(error: &runbook_k8s::Error) -> Failure {
+pub fn failure(error: &Error) -> Failure {
     let mut failure = Failure::new(error.to_string()).hint(error.hint());
-    failure.refused = error.kind() == ErrorKind::Refused;
+    // Asking again would be answered the same, until somebody changes something.
+    failure.refused = error.kind() == ErrorKind::Refused
+        || matches!(
+            error,
+            Error::Quota { .. }
+                | Error::NoSuchKind { .. }
+                | Error::Unauthorized(_)
+                | Error::Untrusted { .. }
+                | Error::Setting(_)
+        );
     failure
 }

@@ -81,10 +81,7 @@ fn fences() {
     );
     check(
         "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {manifest: b}\nkind: A\n```",
-        &[
-            "not-available 6:11 `apply` is not available in this version (take the step out, or make its fence one that is only shown)",
-            "keys-together 6:12 the body and `manifest` both give the manifests (keep one of them)",
-        ],
+        &["keys-together 6:12 the body and `manifest` both give the manifests (keep one of them)"],
     );
 }
 
@@ -662,24 +659,17 @@ fn manifests() {
     check(
         "```yaml runbook\n#| id: a\n#| on: cluster/home\nkind: A\nspec: {{ vars.x }}\n```",
         &[
-            "not-available 3:4 `apply` is not available in this version (take the step out, or make its fence one that is only shown)",
             "invalid-yaml 7:7 a value with an unquoted `{{` is read as a map by YAML (quote it: `'{{ vars.x }}'`)",
             "undefined-name 7:10 `vars.x` is not defined (there are: `domain`)",
         ],
     );
     check(
         "```yaml runbook\n#| id: a\n#| on: cluster/home\nkind: A\nkind: B\n---\na: b\n```",
-        &[
-            "not-available 3:4 `apply` is not available in this version (take the step out, or make its fence one that is only shown)",
-            "invalid-yaml 7:1 duplicate key `kind` (keep one of them)",
-        ],
+        &["invalid-yaml 7:1 duplicate key `kind` (keep one of them)"],
     );
     check(
         "```yaml runbook\n#| id: a\n#| on: cluster/home\nkind: A\n---\na: b\n```",
-        &[
-            "not-available 3:4 `apply` is not available in this version (take the step out, or make its fence one that is only shown)",
-            "invalid-yaml 8:1 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)",
-        ],
+        &["invalid-yaml 8:1 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)"],
     );
 }
 

@@ -1,10 +1,15 @@
-//! `get`: objects as they are now.
+//! Objects as they are: which are meant, and what is told of them.
+//!
+//! What a Secret holds is told to whoever judges it, beside the texts that must not be shown.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use runbook::matcher::SECRET;
 use runbook::result::Fields;
 use runbook_k8s::kstatus::{self, State};
 use runbook_k8s::wait::Wish;
-use runbook_k8s::{Client, Error, Query};
-use serde_json::{Map, Value};
+use runbook_k8s::{Client, Error, Key, Query, without_managed_fields};
+use serde_json::{Map, Value, json};
 
 /// Which objects.
 #[derive(Debug, Clone)]
@@ -52,6 +57,37 @@ impl Which {
     }
 }
 
+/// A query for people: `Deployment shop/web`, `pods with app=web in shop`.
+pub fn shown(query: &Query) -> String {
+    if let Some(key) = query.key() {
+        return key.to_string();
+    }
+    let selectors: Vec<&str> = [&query.labels, &query.fields]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let with = match selectors[..] {
+        [] => String::new(),
+        _ => format!(" with {}", selectors.join(" and ")),
+    };
+    let place = query
+        .namespace
+        .as_ref()
+        .map(|namespace| format!(" in `{namespace}`"));
+    format!("{}{with}{}", query.resource.kind, place.unwrap_or_default())
+}
+
+/// Whether a query means an object.
+pub fn may_mean(query: &Query, key: &Key) -> bool {
+    if let Some(named) = query.key() {
+        return named == *key;
+    }
+    query.resource.group == key.group
+        && query.resource.kind == key.kind
+        && (query.namespace.is_none() || query.namespace == key.namespace)
+}
+
 /// The fields of objects: of one by its name the object itself, else a `List`.
 pub fn fields(value: Value, wish: Wish) -> Fields {
     let mut fields = Fields::new();
@@ -69,10 +105,97 @@ pub fn fields(value: Value, wish: Wish) -> Fields {
     fields
 }
 
+/// Several objects as one value: of one the object itself, else a `List`.
+pub fn together(mut objects: Vec<Value>) -> Value {
+    match objects.pop() {
+        Some(only) if objects.is_empty() => only,
+        last => {
+            objects.extend(last);
+            json!({"apiVersion": "v1", "kind": "List", "items": objects})
+        }
+    }
+}
+
+/// What the Secrets among objects hold, as it stands there and decoded: texts that no result may show.
+pub fn held(value: &Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    let items = value.get("items").and_then(Value::as_array);
+    let items = items.map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    for object in items.iter().filter(|object| object["kind"] == "Secret") {
+        let maps = ["data", "stringData"]
+            .iter()
+            .filter_map(|map| object[map].as_object());
+        for text in maps.flat_map(Map::values).filter_map(Value::as_str) {
+            if let Some(decoded) = STANDARD
+                .decode(text)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+            {
+                texts.push(decoded);
+            }
+            texts.push(text.to_owned());
+        }
+        // kubectl writes the whole of it here.
+        let whole =
+            object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
+                .as_str();
+        texts.extend(whole.map(str::to_owned));
+    }
+    texts.retain(|text| !text.is_empty());
+    texts
+}
+
+/// An object for people to read: without what nobody reads, and without what a Secret holds.
+pub fn readable(object: &Value) -> Value {
+    let mut object = object.clone();
+    without_managed_fields(&mut object);
+    if object["kind"] == "Secret" {
+        for map in ["data", "stringData"] {
+            for value in object[map]
+                .as_object_mut()
+                .into_iter()
+                .flat_map(Map::values_mut)
+            {
+                *value = Value::from(SECRET);
+            }
+        }
+        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+    }
+    object
+}
+
 /// `{Ready: "True", …}`.
 fn conditions(object: &Value) -> Map<String, Value> {
     let conditions = kstatus::conditions(object);
     conditions
         .map(|condition| (condition.kind, Value::from(condition.status)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_is_itself_and_several_are_a_list() {
+        assert_eq!(together(vec![json!({"kind": "A"})]), json!({"kind": "A"}));
+        let two = together(vec![json!({"kind": "A"}), json!({"kind": "B"})]);
+        assert_eq!(two["items"], json!([{"kind": "A"}, {"kind": "B"}]));
+        assert_eq!(together(Vec::new())["items"], json!([]));
+    }
+
+    #[test]
+    fn what_a_secret_holds_is_known_in_both_forms_and_never_readable() {
+        let secret = json!({"kind": "Secret", "metadata": {"name": "a", "managedFields": [1]}, "data": {"password": "Z2VoZWlt"}});
+        assert_eq!(held(&secret), ["geheim", "Z2VoZWlt"]);
+        let list =
+            json!({"kind": "List", "items": [secret, {"kind": "ConfigMap", "data": {"a": "b"}}]});
+        assert_eq!(held(&list), ["geheim", "Z2VoZWlt"]);
+        assert_eq!(
+            readable(&secret),
+            json!({"kind": "Secret", "metadata": {"name": "a"}, "data": {"password": "(secret)"}})
+        );
+    }
 }

@@ -37,6 +37,7 @@ use given::Given;
 use helper_wish::helper_wish;
 pub(super) use rights::{needs, needs_rights};
 use wish::{guest_wish, image_wish, known, snapshot_wish, subject};
+pub(super) use world::tag_of;
 use world::world;
 
 type Read<T> = Result<T, Box<Outcome>>;

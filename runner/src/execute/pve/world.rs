@@ -31,7 +31,7 @@ pub(super) async fn world(cx: &Cx, job: &Job<'_>, deadline: Instant) -> Read<Wor
 }
 
 /// The book's tag, from its title; a book without one is named by its folder.
-fn tag_of(cx: &Cx) -> String {
+pub(in crate::execute) fn tag_of(cx: &Cx) -> String {
     let root = &cx.run.request.root;
     let title = mdbook_driver::config::Config::from_disk(root.join("book.toml"))
         .ok()

@@ -1,0 +1,223 @@
+//! Taking back: what was created goes in reverse, what was changed is as before, and nothing else is touched.
+
+use runbook::event::EventKind;
+use runbook::outcome::State;
+use serde_json::json;
+
+use crate::cluster::{Home, config_map, deployment, on, yaml};
+
+#[test]
+fn what_was_created_is_deleted_in_reverse() {
+    let home = Home::new();
+    let body = format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: shop}}\n---\n{}",
+        config_map("motd", "x").replace("name: motd", "name: motd, namespace: shop")
+    );
+    let steps = yaml("shop", "cleanup: always", &body)
+        + &yaml(
+            "more",
+            "cleanup: always\napply: {namespace: shop}\nexpect: {ready: true}",
+            &deployment("web"),
+        );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("shop"), State::Passed, "{}", ran.why("shop"));
+    assert_eq!(ran.state("more"), State::Passed, "{}", ran.why("more"));
+    assert_eq!(ran.undone(), ["more passed", "shop passed"]);
+    assert_eq!(home.object("Namespace", "", "shop"), None);
+    let registered: Vec<_> = ran
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::UndoRegistered(one) => Some((one.summary.clone(), one.data["own"].clone())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        registered[0].0,
+        "delete Namespace shop, ConfigMap shop/motd"
+    );
+    assert_eq!(
+        registered[0].1["objects"][1],
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "motd", "was": "absent"})
+    );
+}
+
+#[test]
+fn what_was_changed_gets_its_former_values_back() {
+    let home = Home::new();
+    home.apply_as("kubectl", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: motd, labels: {theirs: a}}\ndata: {text: theirs, keep: k}");
+    let before = home.object("ConfigMap", "default", "motd").unwrap();
+    let body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: motd, labels: {ours: b}}\ndata: {text: ours, added: n}";
+    let steps = yaml("motd", "apply: {force: true}\ncleanup: always", body);
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("motd"), State::Passed, "{}", ran.why("motd"));
+    assert_eq!(ran.undone(), ["motd passed"]);
+    let after = home.object("ConfigMap", "default", "motd").unwrap();
+    assert_eq!(after["data"], before["data"]);
+    assert_eq!(after["metadata"]["labels"], before["metadata"]["labels"]);
+    // Its own undo is no conflict for the next run.
+    let again = home
+        .book(&yaml("motd", "apply: {force: false}", body))
+        .run();
+    assert_eq!(again.state("motd"), State::Passed, "{}", again.why("motd"));
+}
+
+#[test]
+fn a_secrets_former_values_come_back_and_are_in_no_record() {
+    let home = Home::new();
+    home.apply_as(
+        "runbook-book",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {password: altes-wort}",
+    );
+    let body = "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {password: '{{ secret.word }}'}";
+    let book = home.book(&yaml(
+        "login",
+        "secrets: [word]\napply: {force: true}\ncleanup: always",
+        body,
+    ));
+    let ran = book.run();
+    assert_eq!(ran.state("login"), State::Passed, "{}", ran.why("login"));
+    assert_eq!(ran.undone(), ["login passed"]);
+    let after = home.object("Secret", "default", "login").unwrap();
+    assert_eq!(after["data"]["password"], "YWx0ZXMtd29ydA==");
+    for word in [
+        "altes-wort",
+        "YWx0ZXMtd29ydA",
+        "geheimes-wort",
+        "Z2VoZWltZXMtd29yd",
+    ] {
+        assert!(!ran.journal().contains(word), "{word}");
+        assert_eq!(found(&book.directory(), word), None);
+    }
+}
+
+/// The first file below a directory that holds a text.
+fn found(directory: &std::path::Path, text: &str) -> Option<String> {
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            if let Some(found) = found(&path, text) {
+                return Some(found);
+            }
+        } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+            return Some(path.display().to_string());
+        }
+    }
+    None
+}
+
+#[test]
+fn patches_lead_back() {
+    let home = Home::new();
+    home.apply_as("kubectl", &deployment("web"));
+    let body = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, annotations: {a: b}}\nspec: {replicas: 3}";
+    let ran = home
+        .book(&yaml(
+            "scale",
+            "apply: {patch: merge}\ncleanup: always",
+            body,
+        ))
+        .run();
+    assert_eq!(ran.state("scale"), State::Passed, "{}", ran.why("scale"));
+    assert_eq!(ran.undone(), ["scale passed"]);
+    let after = home.object("Deployment", "default", "web").unwrap();
+    assert_eq!(after["spec"]["replicas"], 1);
+    assert_eq!(after["metadata"]["annotations"]["a"], json!(null));
+}
+
+#[test]
+fn what_was_pruned_comes_back_and_the_record_goes_with_what_it_records() {
+    let home = Home::new();
+    let both = format!("{}---\n{}", config_map("a", "one"), config_map("b", "two"));
+    let steps = yaml("maps", "apply: {prune: true}\ncleanup: always", &both);
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.undone(), ["maps passed"], "{}", ran.why("maps"));
+    assert_eq!(home.names("ConfigMap", "default"), ["kube-root-ca.crt"]);
+
+    home.book(&yaml("maps", "apply: {prune: true}", &both))
+        .run();
+    let ran = home
+        .book(&yaml(
+            "maps",
+            "apply: {prune: true}\ncleanup: always",
+            &config_map("a", "one"),
+        ))
+        .run();
+    assert_eq!(ran.state("maps"), State::Passed, "{}", ran.why("maps"));
+    assert_eq!(ran.undone(), ["maps passed"]);
+    assert_eq!(
+        home.object("ConfigMap", "default", "b").unwrap()["data"]["text"],
+        "two"
+    );
+}
+
+#[test]
+fn what_another_made_anew_under_the_same_name_is_not_deleted() {
+    let home = Home::new();
+    let steps = yaml("motd", "cleanup: always", &config_map("motd", "ours"));
+    let book = home.book(&steps);
+    let (client, server) = (home.client.clone(), home.server.cluster().clone());
+    drop(server);
+    // Deleted and made anew by somebody else between the step and its undo.
+    let ran = book.run_with(runbook_runner::execute::Cancel::new(), move |event| {
+        if let EventKind::StepFinished(_) = &event.kind {
+            let client = client.clone();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async move {
+                    let access = client;
+                    let resource = runbook_k8s::Resource::config_map();
+                    let key = runbook_k8s::Key::new("", "ConfigMap", Some("default"), "motd");
+                    let propagation = runbook_k8s::change::Propagation::Background;
+                    runbook_k8s::change::delete(&access, &resource, &key, None, propagation).await.unwrap();
+                    let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "motd"}, "data": {"text": "theirs"}});
+                    access.send(&runbook_k8s::Request::create(&resource, Some("default"), body)).await.unwrap();
+                });
+            })
+            .join()
+            .unwrap();
+        }
+    });
+    assert_eq!(ran.undone(), ["motd passed"]);
+    assert_eq!(
+        home.object("ConfigMap", "default", "motd").unwrap()["data"]["text"],
+        "theirs"
+    );
+}
+
+#[test]
+fn what_a_finalizer_holds_fails_the_undo_by_name() {
+    let home = Home::new();
+    let body =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: motd, finalizers: [example.com/hold]}";
+    let steps = yaml("motd", "cleanup: always\nundo: [own]\ntimeout: 1s", body);
+    let book = home.book(&steps);
+    let ran = std::thread::scope(|scope| {
+        let running = scope.spawn(|| book.run());
+        // Undo waits two minutes at least: whoever holds it lets it go a moment later.
+        loop {
+            let held = home.object("ConfigMap", "default", "motd");
+            if held.is_some_and(|map| map["metadata"]["deletionTimestamp"].is_string()) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        home.release("motd");
+        running.join().unwrap()
+    });
+    assert_eq!(ran.undone(), ["motd passed"]);
+    assert_eq!(home.object("ConfigMap", "default", "motd"), None);
+}
+
+#[test]
+fn a_job_goes_with_its_pods() {
+    let home = crate::programs::home();
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, echo hello]}\ncleanup: always",
+    );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.undone(), ["smoke passed"], "{}", ran.why("smoke"));
+    assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+    assert_eq!(home.names("Pod", "default"), Vec::<String>::new());
+}
