@@ -7,6 +7,7 @@ mod does;
 mod expect;
 mod fence;
 mod keys;
+mod manifest;
 mod together;
 
 pub(crate) use expect::STEP_FIELDS;
@@ -15,14 +16,12 @@ pub(crate) use keys::{fixed, is_name, name_hint, needs};
 use crate::findings::Findings;
 use crate::id::{Id, STEP_ID_CHARACTERS_MAX, is_step_id};
 use crate::include::Includer;
-use crate::mapped::Mapped;
 use crate::markdown::Fence;
 use crate::model::{Form, Guide, Keys, Language, Section, Step, Uses};
 use crate::node::{Entry, Kind, Node};
 use crate::outcome::Effect;
 use crate::read;
 use crate::spec::{self, ActionSpec, STEP_KEYS};
-use crate::yaml;
 
 /// What came of a fence.
 pub(crate) struct Read {
@@ -104,8 +103,9 @@ pub(crate) fn read(
     let mut includes = includes;
     action::check(action, &args, includer, findings);
     includes.extend(includer.take());
-    if includes.is_empty() && matches!(written.form, Form::Native(Language::Yaml)) {
-        manifests(&written.body, findings);
+    if includes.is_empty() {
+        let is_body = matches!(written.form, Form::Native(Language::Yaml));
+        manifest::check(action, &args, is_body.then_some(&written.body), findings);
     }
     let keys = keys::read(&node, Some(action), findings);
     let effect = effect(&node, written.effect, action, &args, findings);
@@ -140,26 +140,6 @@ pub(crate) fn read(
     Read {
         id,
         step: Some(step),
-    }
-}
-
-/// The manifests of a `yaml` fence are read before their templates are rendered: they must be YAML as written.
-fn manifests(body: &Mapped, findings: &mut Findings) {
-    match yaml::documents(body) {
-        Ok(documents) => {
-            for document in documents
-                .iter()
-                .filter(|document| document.get("kind").is_none())
-            {
-                findings.hinted(
-                    "invalid-yaml",
-                    document.span,
-                    "a manifest has no `kind`",
-                    "write `apiVersion`, `kind` and `metadata`",
-                );
-            }
-        }
-        Err(error) => findings.maybe_hinted("invalid-yaml", error.span, error.message, error.hint),
     }
 }
 

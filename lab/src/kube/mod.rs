@@ -33,6 +33,7 @@ mod table;
 mod wire;
 
 pub use faults::{Fault, Faults, When};
+pub use flux::kustomized;
 pub use programs::{Missing, NoPrograms, Order, Programs};
 pub use server::Server;
 pub use settings::{Delays, Error, Fail, FluxSettings, Rule, Settings, TokenRule};

@@ -210,7 +210,7 @@ async fn what_does_not_work_is_not_ready() {
             "unknown-key",
             json!({"path": "./bad"}),
             "BuildFailed",
-            "the lab knows no `replacements` in a kustomization",
+            "`replacements` of a kustomization is not known here",
         ),
         (
             "nowhere",

@@ -141,6 +141,26 @@ fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
             "write `http://…` or `https://…`",
         );
     }
+    if action.name == "apply"
+        && matches!(
+            given("patch").and_then(Node::as_text),
+            Some("merge" | "json")
+        )
+    {
+        for other in ["prune", "force", "kustomize"] {
+            if let Some(node) = args.get(other) {
+                findings.hinted(
+                    "keys-together",
+                    node.span,
+                    format!("`{other}` and `patch` do not go together"),
+                    "a patch changes an object that is there; take one of them out",
+                );
+            }
+        }
+    }
+    if action.name == "flux" {
+        flux_names(args, findings);
+    }
     if action.name == "http"
         && let Some(node) = given("method")
         && let Some(method) = node.as_text()
@@ -159,5 +179,27 @@ fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
                 }
             ),
         );
+    }
+}
+
+/// Objects of Flux are named `KIND/NAME`; `all` may be ready, and nothing else.
+fn flux_names(args: &Node, findings: &mut Findings) {
+    for field in ["reconcile", "suspend", "resume", "ready"] {
+        for node in args.get(field).map(read::items).unwrap_or_default().iter() {
+            let Some(text) = node.as_text().filter(|_| !read::deferred(node)) else {
+                continue;
+            };
+            let is_named = text
+                .split_once('/')
+                .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
+            if !is_named && !(field == "ready" && text == "all") {
+                let hint = match text {
+                    "all" => "name each of them; only `ready` takes `all`",
+                    _ => "write `KIND/NAME`, such as `Kustomization/apps`",
+                };
+                let message = format!("`{}` is not of the form `KIND/NAME`", read::cut(text));
+                findings.hinted("wrong-type", node.span, message, hint);
+            }
+        }
     }
 }

@@ -92,3 +92,41 @@ fn file_modes_are_octal() {
         "{volumes:?}"
     );
 }
+
+#[test]
+fn a_directory_is_built_with_kustomize_and_its_base_may_lie_beside_it() {
+    let home = Home::new();
+    let steps = on("app", "apply: {kustomize: app/home}\nexpect: {count: 2}");
+    let book = home
+        .book(&steps)
+        .file("src/app/base/kustomization.yaml", "resources: [deployment.yaml]\n")
+        .file("src/app/base/deployment.yaml", &crate::cluster::deployment("web"))
+        .file(
+            "src/app/home/kustomization.yaml",
+            "resources: [../base]\nnamePrefix: my-\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\nimages: [{name: nginx, newTag: '1.28'}]\n",
+        );
+    let ran = book.run();
+    assert_eq!(ran.state("app"), State::Passed, "{}", ran.why("app"));
+    let web = home.object("Deployment", "default", "my-web").unwrap();
+    assert_eq!(
+        web["spec"]["template"]["spec"]["containers"][0]["image"],
+        "nginx:1.28"
+    );
+    // As `kubectl kustomize` names it.
+    assert!(
+        home.object("ConfigMap", "default", "my-settings-4h2mbtbbt6")
+            .is_some()
+    );
+
+    let book = home
+        .book(&steps)
+        .file("src/app/home/kustomization.yaml", "helmCharts: []\n");
+    let ran = book.run();
+    assert_eq!(ran.state("app"), State::Failed);
+    assert!(
+        ran.why("app")
+            .contains("`helmCharts` of a kustomization is not known here"),
+        "{}",
+        ran.why("app")
+    );
+}

@@ -4,7 +4,7 @@ use runbook::outcome::State;
 
 use crate::cluster::{Home, on, yaml};
 
-const LOGIN: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {password: '{{ secret.word }}', short: 'ab'}";
+const LOGIN: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {password: '{{ secret.word }}', user: 'ab'}";
 
 #[test]
 fn it_is_made_from_a_listed_secret_and_shown_nowhere() {

@@ -29,6 +29,8 @@ use super::controllers::condition;
 use super::object::{self, Object};
 use super::state::State;
 
+pub use kustomize::kustomized;
+
 /// The definitions of Flux's resources; see `derive_kube.py`.
 const DEFINITIONS: &str = include_str!("../../../schema/flux.json");
 /// Kinds that a scripted failure may name.

@@ -752,3 +752,35 @@ fn secrets() {
         &["invalid-name 6:11 `A-B` is not the name of an environment variable (write `A_B`)"],
     );
 }
+
+#[test]
+fn actions_of_clusters() {
+    check(
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  password: hunter2\n  username: me\n  token: '{{ vars.domain }}'\n```",
+        &[
+            "literal-secret 10:13 `password` of a Secret is written out (name it under `secrets` of the inventory, list it in the step and write `'{{ secret.NAME }}'`)",
+        ],
+    );
+    check(
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {password: 'ENC[AES256_GCM,data:x]'}\nsops: {version: 3.9.0}\n```",
+        &[],
+    );
+    check(
+        "```runbook\nid: a\non: cluster/home\napply:\n  manifest: |\n    apiVersion: v1\n```",
+        &["invalid-yaml 8:5 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)"],
+    );
+    check(
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {patch: json, prune: true}\nkind: A\n```",
+        &[
+            "keys-together 6:32 `prune` and `patch` do not go together (a patch changes an object that is there; take one of them out)",
+            "missing-key 7:1 a JSON patch has no `patch`, its list of operations (write `apiVersion`, `kind` and `metadata` of the object, and beside them `patch: [{op, path, value}]`)",
+        ],
+    );
+    check(
+        "```runbook\nid: a\non: cluster/home\nflux: {reconcile: [Kustomization, all]}\n```\n\n```runbook\nid: b\non: cluster/home\nflux: {ready: all}\n```",
+        &[
+            "wrong-type 6:20 `Kustomization` is not of the form `KIND/NAME` (write `KIND/NAME`, such as `Kustomization/apps`)",
+            "wrong-type 6:35 `all` is not of the form `KIND/NAME` (name each of them; only `ready` takes `all`)",
+        ],
+    );
+}

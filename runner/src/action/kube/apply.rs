@@ -379,7 +379,7 @@ fn reverse(after: &Value, before: &Value) -> Value {
         if let Some(object) = object.as_object_mut() {
             object.remove("status");
         }
-        if let Some(metadata) = object["metadata"].as_object_mut() {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.retain(|key, _| {
                 matches!(
                     key.as_str(),

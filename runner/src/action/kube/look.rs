@@ -11,6 +11,9 @@ use runbook_k8s::wait::Wish;
 use runbook_k8s::{Client, Error, Key, Query, without_managed_fields};
 use serde_json::{Map, Value, json};
 
+/// Where kubectl writes the whole of an object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Which objects.
 #[derive(Debug, Clone)]
 pub struct Which {
@@ -136,9 +139,7 @@ pub fn held(value: &Value) -> Vec<String> {
             texts.push(text.to_owned());
         }
         // kubectl writes the whole of it here.
-        let whole =
-            object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]
-                .as_str();
+        let whole = object["metadata"]["annotations"][LAST_APPLIED].as_str();
         texts.extend(whole.map(str::to_owned));
     }
     texts.retain(|text| !text.is_empty());
@@ -151,16 +152,15 @@ pub fn readable(object: &Value) -> Value {
     without_managed_fields(&mut object);
     if object["kind"] == "Secret" {
         for map in ["data", "stringData"] {
-            for value in object[map]
-                .as_object_mut()
-                .into_iter()
-                .flat_map(Map::values_mut)
-            {
+            let map = object.get_mut(map).and_then(Value::as_object_mut);
+            for value in map.into_iter().flat_map(Map::values_mut) {
                 *value = Value::from(SECRET);
             }
         }
-        if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        if let Some(annotations) = object.pointer_mut("/metadata/annotations")
+            && let Some(annotations) = annotations.as_object_mut()
+        {
+            annotations.remove(LAST_APPLIED);
         }
     }
     object

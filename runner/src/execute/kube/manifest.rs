@@ -63,10 +63,37 @@ pub(super) fn objects(cx: &Cx, job: &Job<'_>, args: &Args<'_>) -> Read<Vec<Objec
         }
         objects.extend(found);
     }
+    for folder in args.list("kustomize").map_err(|error| cx.read(&error))? {
+        objects.extend(kustomized(cx, &folder)?);
+    }
     if objects.is_empty() {
         return Err(wrong("the manifest holds no object"));
     }
     Ok(objects)
+}
+
+/// What a directory describes. A base may lie beside it: as much of the repository is looked at as it takes.
+fn kustomized(cx: &Cx, folder: &str) -> Read<Vec<Object>> {
+    let path = inside(cx, "kustomize", folder)?;
+    let failed = |why: String| wrong(format!("`kustomize`: `{folder}`: {why}"));
+    let repository = cx.run.locals.repository().canonicalize();
+    let repository = repository.map_err(|error| failed(error.to_string()))?;
+    let mut root = path.clone();
+    let values = loop {
+        let below = path.strip_prefix(&root).unwrap_or(&path);
+        match runbook_lab::kube::kustomized(&root, &below.to_string_lossy()) {
+            Ok(values) => break values,
+            Err(why) if root != repository && why.contains("leads out of") => {
+                root.pop();
+            }
+            Err(why) => return Err(failed(why)),
+        }
+    };
+    let values = values.into_iter().map(|value| (Place::default(), value));
+    manifest::objects(values).map_err(|error| match error {
+        Error::Manifest { message, .. } => failed(message),
+        error => failed(error.to_string()),
+    })
 }
 
 /// The documents of a step's own manifest with their values.
@@ -148,15 +175,17 @@ fn octal(text: &str) -> Option<Value> {
 
 /// A Job may be another one each time: `generateName` becomes a name.
 fn name(value: &mut Value) {
-    let metadata = &mut value["metadata"];
-    if let (Some(prefix), None) = (
-        metadata["generateName"].as_str().map(str::to_owned),
-        metadata["name"].as_str(),
-    ) {
-        metadata["name"] = Value::from(format!("{prefix}{}", unique()));
-        if let Some(metadata) = metadata.as_object_mut() {
-            metadata.remove("generateName");
-        }
+    let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if metadata.contains_key("name") {
+        return;
+    }
+    if let Some(Value::String(prefix)) = metadata.remove("generateName") {
+        metadata.insert(
+            "name".to_owned(),
+            Value::from(format!("{prefix}{}", unique())),
+        );
     }
 }
 

@@ -8,6 +8,8 @@ mod patches;
 mod references;
 mod transform;
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::sops::Identity;
@@ -86,6 +88,17 @@ pub(super) fn build(
     Ok(items.into_iter().map(|item| item.value).collect())
 }
 
+/// The objects that a directory below a root describes, as `kustomize build` gives them, as far as it is known here; without a
+/// kustomization those of all manifests below it. Nothing is fetched.
+///
+/// # Errors
+///
+/// A file that is not there or cannot be read, a key that is not known, a path that leads out of the root; a lowercase fragment.
+pub fn kustomized(root: &Path, folder: &str) -> Result<Vec<Value>, String> {
+    let tree = Tree::of_directory(root)?;
+    build(&tree, &inside("", folder)?, &Value::Null, None)
+}
+
 /// What the Flux object's spec adds to the kustomization, before it is built.
 fn overlay(own: &mut Value, spec: &Value, tree: &Tree, folder: &str) -> Result<(), String> {
     for (key, from) in [
@@ -146,7 +159,7 @@ impl Build<'_> {
         };
         match map.keys().find(|key| !KEYS.contains(&key.as_str())) {
             Some(key) => Err(format!(
-                "{place}: the lab knows no `{key}` in a kustomization"
+                "{place}: `{key}` of a kustomization is not known here"
             )),
             None => Ok(own),
         }
