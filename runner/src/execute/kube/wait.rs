@@ -12,7 +12,7 @@ use runbook::value::print_duration;
 use runbook_k8s::kstatus::State as Stands;
 use runbook_k8s::wait::Wish as Readiness;
 use runbook_k8s::watched::{Seen, Watched};
-use runbook_k8s::{Error, Key, Query, without_managed_fields};
+use runbook_k8s::{Error, Key, Query, Standing, without_managed_fields};
 use serde_json::Value;
 
 use super::super::context::Cx;
@@ -27,6 +27,8 @@ use crate::world::Cluster;
 
 /// How often is looked again without a change.
 const LOOK: Duration = Duration::from_millis(500);
+/// Of how many objects that are not ready a message tells how they stand.
+const STANDINGS_SHOWN_MAX: usize = 5;
 
 /// What is awaited, and how it is told.
 pub(super) struct Awaited<'a> {
@@ -198,11 +200,19 @@ impl Awaited<'_> {
 
     /// The end of the time: the rows of the last look, and how those stand that are not ready.
     async fn late(&self, mut outcome: Outcome, objects: &[Value]) -> Outcome {
-        let behind = objects.iter().filter(|object| {
-            let state = self.wish.status(object).state;
-            state != Stands::Current
-        });
-        let behind: Vec<Key> = behind.map(Key::of).collect();
+        let mut behind = Vec::new();
+        let mut lines: Vec<String> = outcome.message.take().into_iter().collect();
+        for object in objects {
+            let status = self.wish.status(object);
+            if status.state != Stands::Current {
+                let key = Key::of(object);
+                if behind.len() < STANDINGS_SHOWN_MAX {
+                    lines.push(Standing::of_status(key.clone(), &status).to_string());
+                }
+                behind.push(key);
+            }
+        }
+        outcome.message = Some(lines.join("\n"));
         outcome.state = State::TimedOut;
         outcome.reason = Some(format!(
             "did not hold within {}",
