@@ -124,13 +124,20 @@ impl State {
     }
 
     fn seed(&mut self) -> std::result::Result<(), Error> {
-        for name in NAMESPACES {
-            self.put_first(
-                &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-            )?;
-        }
-        for (index, name) in self.settings.clone().nodes.iter().enumerate() {
-            self.put_first(&super::controllers::node(index, name))?;
+        let settings = self.settings.clone();
+        let namespaces = NAMESPACES.map(
+            |name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+        );
+        let nodes = settings.nodes.iter().enumerate();
+        let nodes = nodes.map(|(index, name)| super::controllers::node(index, name));
+        let own: Vec<Value> = namespaces.into_iter().chain(nodes).collect();
+        for own in &own {
+            let mut object = own.clone();
+            // A first object says what is special about it: a graphics card, a taint, a uid.
+            for given in settings.objects.iter().filter(|one| is_same(one, own)) {
+                super::patch::merge_patch(&mut object, given);
+            }
+            self.put_first(&object)?;
         }
         self.put_first(&json!({
             "apiVersion": "v1", "kind": "Service",
@@ -147,20 +154,13 @@ impl State {
                 self.put_first(&crd)?;
             }
         }
-        for object in
-            self.settings.clone().objects.iter().filter(|one| {
-                one["kind"] == "Namespace" || one["kind"] == "CustomResourceDefinition"
-            })
-        {
+        let is_early =
+            |one: &&Value| one["kind"] == "Namespace" || one["kind"] == "CustomResourceDefinition";
+        let is_made = |one: &&Value| own.iter().any(|made| is_same(made, one));
+        let others = settings.objects.iter().filter(|one| !is_made(one));
+        let (early, late): (Vec<&Value>, Vec<&Value>) = others.partition(is_early);
+        for object in early.into_iter().chain(late) {
             self.put_first(object)?;
-        }
-        for object in &self.settings.clone().objects {
-            if !matches!(
-                object["kind"].as_str(),
-                Some("Namespace" | "CustomResourceDefinition")
-            ) {
-                self.put_first(object)?;
-            }
         }
         Ok(())
     }
@@ -185,6 +185,8 @@ impl State {
             )?;
         }
         let mut write = Write::by("lab");
+        let uid = object::uid(object);
+        write.uid = Some(uid.to_owned()).filter(|uid| !uid.is_empty());
         let made = self
             .create(&resource, &namespace, object.clone(), &mut write)
             .map_err(refused)?;
@@ -204,4 +206,9 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Whether both are the same object of the whole cluster.
+fn is_same(one: &Value, other: &Value) -> bool {
+    one["kind"] == other["kind"] && object::name(one) == object::name(other)
 }

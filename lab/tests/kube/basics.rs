@@ -370,3 +370,34 @@ async fn nothing_is_left_after_a_shutdown() {
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn a_first_object_adds_to_what_a_cluster_has_of_itself() {
+    const UID: &str = "0f4c1a52-8a51-4f35-8d0c-2b1f7c6f3a10";
+    let card = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "b", "labels": {"card": "yes"}},
+        "status": {"allocatable": {"nvidia.com/gpu": "1"}},
+    });
+    let system = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": UID},
+    });
+    let lab = lab_with(Settings {
+        nodes: vec!["a".into(), "b".into()],
+        objects: vec![card, system],
+        ..Settings::default()
+    })
+    .await;
+    let system = lab.get("/api/v1/namespaces/kube-system").await.is(200);
+    assert_eq!(system["metadata"]["uid"], UID);
+    let nodes = lab.get("/api/v1/nodes").await.is(200);
+    let cards: Vec<_> = nodes["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["status"]["allocatable"]["nvidia.com/gpu"].clone())
+        .collect();
+    assert_eq!(cards, [json!(null), json!("1")]);
+    let b = &nodes["items"][1];
+    assert_eq!(b["metadata"]["labels"]["card"], "yes");
+    assert!(b["status"]["allocatable"]["memory"].is_string(), "{b}");
+}

@@ -59,7 +59,8 @@ impl State {
         if !applied {
             meta.shift_remove("managedFields");
         }
-        meta.insert("uid".into(), object::new_uid().into());
+        let uid = write.uid.take().unwrap_or_else(object::new_uid);
+        meta.insert("uid".into(), uid.into());
         meta.insert("creationTimestamp".into(), object::now().into());
         meta.shift_remove("generation");
         if defaults::has_generation(resource) {

@@ -44,6 +44,8 @@ pub(crate) struct Write {
     pub(crate) dry_run: bool,
     pub(crate) validation: Validation,
     pub(crate) warnings: Vec<String>,
+    /// The `uid` that what is created gets, where it was there before anyone asked.
+    pub(crate) uid: Option<String>,
 }
 
 impl Write {
@@ -54,6 +56,7 @@ impl Write {
             dry_run: false,
             validation: Validation::Ignore,
             warnings: Vec::new(),
+            uid: None,
         }
     }
 
