@@ -11,7 +11,7 @@ fn ready_waits_by_name_by_selector_and_by_manifest() {
     let steps = [
         yaml("web", "", &deployment("web")),
         on("name", "ready: {kind: Deployment, name: web}\nexpect: {ready: true, condition: {Available: True}}"),
-        on("selector", "ready: {kind: Pod, selector: app=web}\nexpect: {count: 1}"),
+        on("selector", "ready: {kind: Pod, selector: app=web}\nexpect: {count: 1, json: {'$.items[*].kind': [Pod]}}"),
         yaml("manifest", "ready: {}", &deployment("web")),
     ]
     .concat();

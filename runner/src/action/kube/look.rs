@@ -114,9 +114,14 @@ pub fn together(mut objects: Vec<Value>) -> Value {
         Some(only) if objects.is_empty() => only,
         last => {
             objects.extend(last);
-            json!({"apiVersion": "v1", "kind": "List", "items": objects})
+            listed(objects)
         }
     }
+}
+
+/// What a selector finds: a `List`, however many there are.
+pub fn listed(objects: Vec<Value>) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects})
 }
 
 /// What the Secrets among objects hold, as it stands there and decoded: texts that no result may show.

@@ -97,7 +97,10 @@ pub(in crate::execute) async fn judged(
 impl Awaited<'_> {
     /// Judges objects as they are now.
     pub(super) fn judge(&self, objects: Vec<Value>) -> Result<Outcome, Box<Outcome>> {
-        let value = look::together(objects.clone());
+        let value = match &self.keys {
+            Some(_) => look::together(objects.clone()),
+            None => look::listed(objects.clone()),
+        };
         let hidden = look::held(&value);
         let fields = if self.flux {
             flux::fields(objects)

@@ -13,6 +13,7 @@ use runbook_k8s::manifest;
 use runbook_lab::hosts::Hosts;
 use runbook_lab::kube::{self, Fail, FluxSettings, NoPrograms, Programs, Server, Settings};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::super::fixture::{lab, text};
 use super::super::machines::OVERLAYS;
@@ -142,6 +143,10 @@ impl Reading<'_> {
                 ))
             })?;
         }
+        settings.objects.push(json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "kube-system", "uid": uid(self.name)},
+        }));
         for node in fail.and_then(Node::as_list).unwrap_or_default() {
             let word = |key| text(node, key).unwrap_or_default().to_owned();
             settings.fail.push(Fail {
@@ -323,6 +328,25 @@ fn controller(name: &str) -> Value {
             },
         },
     })
+}
+
+/// What a cluster of the lab is known by. It is the same in each run: what was found of one is not out of date because another was
+/// started.
+fn uid(name: &str) -> String {
+    let digest = Sha256::digest(format!("a cluster of the lab: {name}"));
+    let hex: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let (a, rest) = hex.split_at(8);
+    format!(
+        "{a}-{}-4{}-8{}-{}",
+        &rest[..4],
+        &rest[5..8],
+        &rest[9..12],
+        &rest[12..]
+    )
 }
 
 /// Where a node of the inventory stands: `inventory.yaml:41`.
