@@ -278,8 +278,6 @@ pub struct ActionSpec {
     pub kind: fn(&Node) -> ActionKind,
     /// Its own timeout, when it is not the guide's: `30m`.
     pub timeout: Option<&'static str>,
-    /// Whether an engine executes it; others are a check error "not available".
-    pub available: bool,
     /// What it does, one line for the manual.
     pub what: &'static str,
 }

@@ -310,11 +310,6 @@ pub fn actions() -> String {
                 .iter()
                 .map(|result| code(result.name))
                 .collect();
-            let later = if action.available {
-                ""
-            } else {
-                " (not in this version)"
-            };
             vec![
                 code(action.name),
                 where_text(action),
@@ -326,7 +321,7 @@ pub fn actions() -> String {
                     kind_text(action),
                     action.timeout.map(|t| format!(", {t}")).unwrap_or_default()
                 ),
-                format!("{}{later}", action.what),
+                action.what.to_owned(),
             ]
         }),
     )

@@ -22,7 +22,6 @@ const fn spec(name: &'static str) -> ActionSpec {
         effect_what: "",
         kind: |_| ActionKind::Imperative,
         timeout: None,
-        available: true,
         what: "",
     }
 }

@@ -60,7 +60,6 @@ pub(crate) fn spec(name: &'static str) -> ActionSpec {
         effect_what: "",
         kind: |_| ActionKind::Read,
         timeout: None,
-        available: true,
         what: "",
     }
 }

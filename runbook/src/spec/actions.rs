@@ -94,7 +94,6 @@ const fn script(name: &'static str, what: &'static str) -> ActionSpec {
         effect_what: "change",
         kind: effect::imperative,
         timeout: None,
-        available: true,
         what,
     }
 }
@@ -114,7 +113,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy; `when-pending` disrupt; no wish: read",
         kind: effect::guest_kind,
         timeout: None,
-        available: true,
         what: "a container with this configuration and state",
     },
     ActionSpec {
@@ -127,7 +125,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy; `when-pending` disrupt; no wish: read",
         kind: effect::guest_kind,
         timeout: None,
-        available: true,
         what: "a virtual machine with this configuration and state",
     },
     ActionSpec {
@@ -140,7 +137,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; `absent` destroy",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "a restore point of a guest",
     },
     ActionSpec {
@@ -153,7 +149,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "destroy",
         kind: effect::imperative,
         timeout: None,
-        available: true,
         what: "a guest goes back to a restore point",
     },
     ActionSpec {
@@ -170,7 +165,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "what high availability keeps of a guest",
     },
     ActionSpec {
@@ -186,7 +180,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("30m"),
-        available: true,
         what: "a container template, ISO or cloud image on a storage",
     },
     ActionSpec {
@@ -203,7 +196,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "GET read, DELETE destroy, else change",
         kind: effect::request_kind,
         timeout: None,
-        available: true,
         what: "any call of the Proxmox VE API; waits for its task",
     },
     ActionSpec {
@@ -216,7 +208,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("30m"),
-        available: true,
         what: "a community script, unattended and pinned",
     },
     ActionSpec {
@@ -234,7 +225,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "manifests, by server-side apply",
     },
     ActionSpec {
@@ -247,7 +237,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "destroy",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "objects are not there; waits until gone",
     },
     ActionSpec {
@@ -260,7 +249,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: true,
         what: "objects, by kind and name or selector",
     },
     ActionSpec {
@@ -273,7 +261,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: true,
         what: "objects are ready; waits; nothing found fails",
     },
     ActionSpec {
@@ -290,7 +277,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::imperative,
         timeout: None,
-        available: true,
         what: "a Job runs to its end; its log is kept",
     },
     ActionSpec {
@@ -309,7 +295,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "`ready` read, else change",
         kind: effect::flux_kind,
         timeout: None,
-        available: true,
         what: "Flux reconciles, suspends, resumes, is ready; waits",
     },
     ActionSpec {
@@ -322,7 +307,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "a file or directory with this content, mode and owner",
     },
     ActionSpec {
@@ -335,7 +319,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "a line of a file",
     },
     ActionSpec {
@@ -351,7 +334,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: None,
-        available: true,
         what: "a unit runs or not, and is enabled or not",
     },
     ActionSpec {
@@ -364,7 +346,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::desired,
         timeout: Some("10m"),
-        available: true,
         what: "packages are installed or not",
     },
     ActionSpec {
@@ -383,7 +364,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "GET, HEAD read; DELETE destroy; else change",
         kind: effect::request_kind,
         timeout: None,
-        available: true,
         what: "an HTTP request",
     },
     ActionSpec {
@@ -396,7 +376,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: true,
         what: "whether a port is open",
     },
     ActionSpec {
@@ -412,7 +391,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: true,
         what: "what DNS answers",
     },
     ActionSpec {
@@ -425,7 +403,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "read",
         kind: effect::reads,
         timeout: None,
-        available: true,
         what: "what certificate a server shows",
     },
     ActionSpec {
@@ -441,7 +418,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "disrupt",
         kind: effect::imperative,
         timeout: Some("10m"),
-        available: true,
         what: "a restart; back with a new boot ID",
     },
     ActionSpec {
@@ -458,7 +434,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change; only looked at: read",
         kind: effect::git_kind,
         timeout: None,
-        available: true,
         what: "a path of the repository has this content, is committed, is at this revision",
     },
     ActionSpec {
@@ -471,7 +446,6 @@ pub static ACTIONS: &[ActionSpec] = &[
         effect_what: "change",
         kind: effect::person,
         timeout: None,
-        available: true,
         what: "a person does it; its check is `unless`; waits without end",
     },
 ];

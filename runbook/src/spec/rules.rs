@@ -67,10 +67,6 @@ pub static RULES: &[RuleSpec] = &[
     rule_of("no-action", "a step has an action"),
     rule_of("two-actions", "a step has one action"),
     rule_of(
-        "not-available",
-        "what this version does not execute is refused",
-    ),
-    rule_of(
         "fixed-key",
         "keys that the book's structure depends on hold no template",
     ),

@@ -23,7 +23,6 @@ static BASH: ActionSpec = ActionSpec {
     effect_what: "",
     kind: |_| ActionKind::Imperative,
     timeout: None,
-    available: true,
     what: "",
 };
 

@@ -35,14 +35,6 @@ pub(super) fn check(
 
 /// Checks an action's arguments without its files.
 pub(super) fn check_args(action: &'static ActionSpec, args: &Node, findings: &mut Findings) {
-    if !action.available {
-        findings.hinted(
-            "not-available",
-            args.span,
-            format!("`{}` is not available in this version", action.name),
-            "take the step out, or make its fence one that is only shown",
-        );
-    }
     let fields = match action.args {
         Args::Script => {
             if let Some(script) = findings.take(read::text(args))
