@@ -15,6 +15,8 @@ use super::transport::Way;
 const SCRIPT_ARGUMENT_BYTES_MAX: usize = crate::process::SCRIPT_ARGUMENT_BYTES_MAX;
 /// How much longer than its time a script may run when nobody ends it: the connection's part of it.
 const TIME_MARGIN: Duration = Duration::from_secs(10);
+/// How long what a detached script printed last may take to its file once it has ended; on a busy machine it takes a while.
+const DRAIN_SECONDS_MAX: u32 = 10;
 /// Ends the data, so that data that was cut is not executed.
 const DATA_END: &str = "#end-of-data";
 /// Where programs are looked for beside the login's own `PATH`.
@@ -236,7 +238,7 @@ pub(super) fn watch(nonce: &str, seconds: u64, output_bytes_max: u64) -> String 
          sleep {seconds} & rb_z=$!; trap 'kill $rb_z; exit' TERM; rb_g=\"$rb_g $rb_z\"; wait $rb_z; rb_end ) & rb_u=$!; rb_g=\"$rb_g $rb_u\"; \
          echo $rb_i $1 >pid.new && mv pid.new pid; \
          ( eval \"$rb_d\" ) </dev/null >o 2>e; rb_c=$?; rb_end; kill -s TERM $rb_u; \
-         ( sleep 2; kill -s KILL $rb_r ) & rb_k=$!; wait $rb_r; kill -s KILL $rb_k; \
+         ( sleep {DRAIN_SECONDS_MAX}; kill -s KILL $rb_r ) & rb_k=$!; wait $rb_r; kill -s KILL $rb_k; \
          echo $rb_c >exit.new && mv exit.new exit",
         keep("o", "out"),
         keep("e", "err"),
