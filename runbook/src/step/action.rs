@@ -184,7 +184,8 @@ fn flux_names(args: &Node, findings: &mut Findings) {
             let is_named = text
                 .split_once('/')
                 .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
-            if !is_named && !(field == "ready" && text == "all") {
+            let is_all = field == "ready" && text == "all";
+            if !is_named && !is_all {
                 let hint = match text {
                     "all" => "name each of them; only `ready` takes `all`",
                     _ => "write `KIND/NAME`, such as `Kustomization/apps`",
