@@ -51,6 +51,25 @@ pub async fn run(
     limit: Duration,
 ) -> Result<Finished, Error> {
     let deadline = Instant::now() + limit;
+    let made = tokio::time::timeout_at(deadline, create(client, object, namespace, manager)).await;
+    let created = made.map_err(|_| Error::Timeout {
+        what: format!("the creation of {}", object.key()),
+        seconds: limit.as_secs(),
+    })??;
+    finish_of(client, created, deadline, limit).await
+}
+
+/// Creates a Job or a Pod. Gives it as it is then.
+///
+/// # Errors
+///
+/// [`Error::Exists`] when one of this name is there; [`Error::Setting`] for another kind; whatever else the server refuses.
+pub async fn create(
+    client: &Client,
+    object: &Object,
+    namespace: Option<&str>,
+    manager: &str,
+) -> Result<Value, Error> {
     if !matches!(
         (object.api_version(), object.kind()),
         ("batch/v1", "Job") | ("v1", "Pod")
@@ -72,10 +91,33 @@ pub async fn run(
     let request = Request::create(&resource, Some(&namespace), wished)
         .with("fieldManager", manager)
         .with("fieldValidation", "Strict");
-    let created = client.send(&request).await?;
+    let mut created = client.send(&request).await?;
+    // An answer may leave out what was asked for.
+    created["apiVersion"] = Value::from(object.api_version());
+    created["kind"] = Value::from(object.kind());
+    Ok(created)
+}
+
+/// Waits for the end of what [`create`] made.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn end_of(client: &Client, created: Value, limit: Duration) -> Result<Finished, Error> {
+    finish_of(client, created, Instant::now() + limit, limit).await
+}
+
+async fn finish_of(
+    client: &Client,
+    created: Value,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<Finished, Error> {
+    let (version, kind) = (text(&created, "/apiVersion"), text(&created, "/kind"));
+    let resource = client.resource(version, kind).await?;
     let query = Query::one(
         &resource,
-        Some(&namespace),
+        Some(text(&created, "/metadata/namespace")),
         text(&created, "/metadata/name"),
     );
     let start = crate::watch::Start {

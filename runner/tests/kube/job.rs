@@ -149,6 +149,26 @@ fn one_that_takes_too_long_is_timed_out() {
     );
 }
 
+#[test]
+fn a_node_that_is_not_there_ends_by_the_timeout_and_is_named() {
+    let home = home();
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, 'true'], node: nowhere}\ntimeout: 2s",
+    );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("smoke"), State::TimedOut);
+    let why = ran.why("smoke");
+    assert!(why.contains("there is no node `nowhere`"), "{why}");
+
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, 'true'], node: lab-1}",
+    );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("smoke"), State::Passed, "{}", ran.why("smoke"));
+}
+
 /// The same in the lab.
 fn lab(steps: &str) -> crate::book_test::Ran {
     let book = BookTest::new(steps).inventory("clusters: {home: {}}\n");

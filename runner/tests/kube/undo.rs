@@ -1,7 +1,10 @@
 //! Taking back: what was created goes in reverse, what was changed is as before, and nothing else is touched.
 
+use std::time::{Duration, Instant};
+
 use runbook::event::EventKind;
 use runbook::outcome::State;
+use runbook_lab::kube::{Fault, When};
 use serde_json::json;
 
 use crate::cluster::{Home, config_map, deployment, on, yaml};
@@ -220,4 +223,112 @@ fn a_job_goes_with_its_pods() {
     assert_eq!(ran.undone(), ["smoke passed"], "{}", ran.why("smoke"));
     assert_eq!(home.names("Job", "default"), Vec::<String>::new());
     assert_eq!(home.names("Pod", "default"), Vec::<String>::new());
+}
+
+/// A run of a Job that sleeps, stopped as soon as something is so.
+fn stopped_when(home: &Home, is_so: impl Fn(&Home) -> bool) -> crate::book_test::Ran {
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, 'exec sleep 300']}\ncleanup: always\ntimeout: 5m",
+    );
+    let cancel = runbook_runner::execute::Cancel::new();
+    let book = home.book(&steps);
+    let stop = cancel.clone();
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| book.run_with(cancel, |_| {}));
+        let until = Instant::now() + Duration::from_secs(60);
+        while !is_so(home) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        stop.stop();
+        running.join().unwrap()
+    })
+}
+
+#[test]
+fn a_job_that_runs_when_the_run_is_stopped_goes_too() {
+    let home = crate::programs::home();
+    let ran = stopped_when(&home, |home| !home.names("Pod", "default").is_empty());
+    assert_eq!(ran.state("smoke"), State::Aborted);
+    assert_eq!(ran.undone(), ["smoke passed"]);
+    assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+    assert_eq!(home.names("Pod", "default"), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_whose_creation_is_under_way_when_the_run_is_stopped_goes_too() {
+    let home = crate::programs::home();
+    let faults = &home.server.cluster().faults;
+    faults.plan(posts_of_jobs(), Fault::Slow(Duration::from_secs(1)));
+    let ran = stopped_when(&home, |_| faults.struck() > 0);
+    assert_eq!(ran.state("smoke"), State::Aborted);
+    assert_eq!(ran.undone(), ["smoke passed"]);
+    // It was made after the stop, if at all: nobody makes it later.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_whose_creation_was_not_answered_is_found_by_its_mark() {
+    let home = crate::programs::home();
+    home.server
+        .cluster()
+        .faults
+        .plan(posts_of_jobs(), Fault::Reset { done: true });
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, 'exec sleep 300']}\ncleanup: always",
+    );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("smoke"), State::Failed, "{}", ran.why("smoke"));
+    assert_eq!(ran.undone(), ["smoke passed"]);
+    assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+}
+
+fn posts_of_jobs() -> When {
+    When {
+        method: Some("POST".into()),
+        path: Some("/jobs".into()),
+        ..When::default()
+    }
+}
+
+#[test]
+fn what_was_patched_and_is_gone_or_another_by_then_needs_nothing() {
+    let home = Home::new();
+    home.apply_as("kubectl", &deployment("web"));
+    home.apply_as("kubectl", &deployment("db"));
+    let patch = |name: &str| {
+        let body = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec: {{replicas: 3}}"
+        );
+        yaml(name, "apply: {patch: merge}\ncleanup: always", &body)
+    };
+    let waits = crate::book_test::bash(
+        "id: waits\ntimeout: 1m",
+        "touch patched; for n in $(seq 300); do test -e free && break; sleep 0.1; done; test -e free",
+    );
+    let book = home.book(&(patch("web") + &patch("db") + &waits));
+    let ran = std::thread::scope(|scope| {
+        let running = scope.spawn(|| book.run());
+        let until = Instant::now() + Duration::from_secs(30);
+        while !book.root().join("patched").exists() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Somebody deletes both, and makes one of them anew, before anything is taken back.
+        for name in ["web", "db"] {
+            home.delete("Deployment", "default", name);
+        }
+        let anew = deployment("db").replace("replicas: 1", "replicas: 3");
+        home.apply_as("kubectl", &anew);
+        std::fs::write(book.root().join("free"), "").unwrap();
+        running.join().unwrap()
+    });
+    for step in ["web", "db", "waits"] {
+        assert_eq!(ran.state(step), State::Passed, "{step}: {}", ran.why(step));
+    }
+    assert_eq!(ran.undone(), ["db passed", "web passed"]);
+    let db = home.object("Deployment", "default", "db").unwrap();
+    assert_eq!(db["spec"]["replicas"], 3);
+    assert_eq!(home.object("Deployment", "default", "web"), None);
 }

@@ -341,15 +341,19 @@ pub async fn restore(client: &Client, former: &Former, limit: Duration) -> Resul
         apply::take_back(client, done, &former.manager, limit).await?;
     }
     for (query, before, after) in former.patched.iter().rev() {
-        // What was not answered may have been done: how it is now tells.
-        let after = match after {
-            Some(after) => after.clone(),
-            None => client.get(query).await?,
+        let Some(now) = unless_absent(client.get(query).await)? else {
+            continue;
         };
-        let back = reverse(&after, before);
+        // Another of the same name is not what was patched.
+        if now["metadata"]["uid"] != before["metadata"]["uid"] {
+            continue;
+        }
+        // What was not answered may have been done: how it is now tells.
+        let back = reverse(after.as_ref().unwrap_or(&now), before);
         if back != json!({}) {
             let manager = &former.manager;
-            change::patch(client, query, Content::Merge, &back, manager, false).await?;
+            let patch = change::patch(client, query, Content::Merge, &back, manager, false).await;
+            unless_absent(patch)?;
         }
     }
     match &former.record {
@@ -365,11 +369,20 @@ pub async fn restore(client: &Client, former: &Former, limit: Duration) -> Resul
         Some((query, Some(was))) => {
             let body = json!({ "data": was["data"] });
             let manager = format!("{}-inventory", apply::MANAGER);
-            change::patch(client, query, Content::Merge, &body, &manager, false).await?;
+            let patch = change::patch(client, query, Content::Merge, &body, &manager, false).await;
+            unless_absent(patch)?;
         }
         None => {}
     }
     Ok(())
+}
+
+/// What is gone has nothing to be put back.
+fn unless_absent(result: Result<Value, Error>) -> Result<Option<Value>, Error> {
+    match result {
+        Err(error) if error.is_absent() => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 /// The merge patch that leads back.

@@ -93,6 +93,21 @@ pub async fn set(client: &Client, queries: &[Query], suspended: bool) -> Result<
     Ok(())
 }
 
+/// The same for taking it back: what is gone by then needs nothing.
+///
+/// # Errors
+///
+/// As [`set`].
+pub async fn put_back(client: &Client, queries: &[Query], suspended: bool) -> Result<(), Error> {
+    for query in queries {
+        match flux::suspend(client, query, suspended).await {
+            Err(error) if error.is_absent() => {}
+            result => drop(result?),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

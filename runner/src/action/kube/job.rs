@@ -1,5 +1,6 @@
 //! `job`: a Job or a Pod runs to its end.
 //!
+//! Its creation is not interrupted: who stops a run would else not know what there is to delete.
 //! In the lab a command that is not there is found out from the pod, and never counted as an end.
 
 use std::collections::BTreeMap;
@@ -9,13 +10,20 @@ use runbook_k8s::job::{self, Finished};
 use runbook_k8s::watched::Watched;
 use runbook_k8s::{Client, Error, Key, Object, Query, Resource, change};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::owns;
 
 /// How the lab's kubelet says that it cannot run a command, and why.
 const LAB_LACKS: [&str; 2] = ["LabHasNoProgram", "LabHasNoIsolation"];
+/// The label of a node that has its name.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// How long is looked whether a node is there.
+const NODE_DURATION_MAX: Duration = Duration::from_secs(5);
 /// How long a former Job may take to go.
 const REPLACE_DURATION_MAX: Duration = Duration::from_secs(60);
+/// The annotation that tells which step of which run made it.
+const MARK: &str = "runbook/made-by";
 /// The longest name of a Job whose pods get names of their own.
 const NAME_CHARS_MAX: usize = 50;
 
@@ -26,6 +34,92 @@ pub enum Ended {
     Finished(Box<Finished>),
     /// The lab does not have what it takes.
     Missing(String),
+}
+
+/// What is known of a Job's creation, from before it begins.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// What it is marked with.
+    mark: String,
+    uid: watch::Receiver<Option<String>>,
+}
+
+/// Tells of a creation; whoever waits for it waits no more when this is dropped.
+#[derive(Debug)]
+pub struct Making(watch::Sender<Option<String>>);
+
+impl Made {
+    /// Of a creation that is to come.
+    pub fn later(mark: String) -> (Making, Self) {
+        let (sender, uid) = watch::channel(None);
+        (Making(sender), Self { mark, uid })
+    }
+
+    /// What it is marked with.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// The `uid`, as soon as it is told.
+    pub fn uid(&self) -> Option<String> {
+        self.uid.borrow().clone()
+    }
+
+    /// Marks what is to be created; what is no map there is for the server to refuse.
+    pub fn put_on(&self, object: &mut Object) {
+        let annotations = &mut object.value["metadata"]["annotations"];
+        if annotations.is_object() || annotations.is_null() {
+            annotations[MARK] = Value::from(self.mark.as_str());
+        }
+    }
+
+    /// Deletes what was made and waits until it is gone, with its pods. Another one of its name stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`change::remove`].
+    pub async fn remove(
+        &self,
+        client: &Client,
+        resource: &Resource,
+        key: &Key,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        // A creation that is under way has its answer first.
+        let mut told = self.uid.clone();
+        let _ = tokio::time::timeout(limit, async {
+            told.wait_for(Option::is_some).await.is_ok()
+        })
+        .await;
+        let uid = match self.uid() {
+            Some(uid) => Some(uid),
+            // It may have been made all the same.
+            None => self.find(client, resource, key).await?,
+        };
+        let Some(uid) = uid else { return Ok(()) };
+        match change::remove(client, resource, key, &uid, limit).await {
+            Err(Error::Stale { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The `uid` of the one of this name, where it has the mark.
+    async fn find(
+        &self,
+        client: &Client,
+        resource: &Resource,
+        key: &Key,
+    ) -> Result<Option<String>, Error> {
+        let query = Query::one(resource, key.namespace.as_deref(), &key.name);
+        let live = match client.get(&query).await {
+            Ok(live) => live,
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let is_it = live["metadata"]["annotations"][MARK] == self.mark.as_str();
+        let uid = live["metadata"]["uid"].as_str().filter(|_| is_it);
+        Ok(uid.map(str::to_owned))
+    }
 }
 
 /// A Job made from an image and a command.
@@ -42,7 +136,7 @@ pub fn of_image(
     }
     let mut pod = json!({"restartPolicy": "Never", "containers": [container]});
     if let Some(node) = node {
-        pod["nodeSelector"] = json!({ "kubernetes.io/hostname": node });
+        pod["nodeSelector"] = json!({ HOSTNAME: node });
     }
     let mut metadata = json!({"name": name});
     if let Some(namespace) = namespace {
@@ -58,6 +152,18 @@ pub fn of_image(
 pub fn name_of(step: &str, unique: &str) -> String {
     let step: String = step.chars().take(NAME_CHARS_MAX).collect();
     format!("{}-{unique}", step.trim_end_matches('-'))
+}
+
+/// Whether a node is known not to be there; who may not see the nodes does not know.
+pub async fn lacks_node(client: &Client, node: &str) -> bool {
+    let looked = async {
+        let resource = client.resource_called("nodes", None).await?;
+        let mut query = Query::all(&resource, None);
+        query.labels = Some(format!("{HOSTNAME}={node}"));
+        client.list(&query).await
+    };
+    let found = tokio::time::timeout(NODE_DURATION_MAX, looked).await;
+    matches!(found, Ok(Ok(list)) if list.items.is_empty())
 }
 
 /// The key of what is run, and its kind.
@@ -124,7 +230,7 @@ fn has_ended(object: &Value) -> bool {
     })
 }
 
-/// Runs it to its end; `in_lab` looks for commands that the lab does not have.
+/// Runs it to its end, and tells what was made; `in_lab` looks for commands that the lab does not have.
 ///
 /// # Errors
 ///
@@ -136,21 +242,50 @@ pub async fn run(
     manager: &str,
     limit: Duration,
     in_lab: bool,
+    making: Making,
 ) -> Result<Ended, Error> {
-    let namespace = query.namespace.as_deref();
-    let finished = job::run(client, object, namespace, manager, limit);
-    if !in_lab {
-        return finished
-            .await
-            .map(|finished| Ended::Finished(Box::new(finished)));
-    }
-    if let Some(reason) = has_no_command(object) {
+    if in_lab && let Some(reason) = has_no_command(object) {
         return Ok(Ended::Missing(reason));
     }
+    let deadline = tokio::time::Instant::now() + limit;
+    let finished = async {
+        let created = create(client, object, query, manager, making);
+        let created = tokio::time::timeout_at(deadline, created).await;
+        let created = created.map_err(|_| Error::Timeout {
+            what: format!("the creation of {}", object.key()),
+            seconds: limit.as_secs(),
+        })??;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        job::end_of(client, created, left).await
+    };
     let keys: Vec<Key> = query.key().into_iter().collect();
     tokio::select! {
         finished = finished => finished.map(|finished| Ended::Finished(Box::new(finished))),
-        missing = lacking(client, &keys) => Ok(Ended::Missing(missing)),
+        missing = lacking(client, &keys), if in_lab => Ok(Ended::Missing(missing)),
+    }
+}
+
+/// Creates it in a task of its own: the request has its answer, and that is told, also when nobody waits for it any more.
+async fn create(
+    client: &Client,
+    object: &Object,
+    query: &Query,
+    manager: &str,
+    making: Making,
+) -> Result<Value, Error> {
+    let (client, object, manager) = (client.clone(), object.clone(), manager.to_owned());
+    let namespace = query.namespace.clone();
+    let task = tokio::spawn(async move {
+        let created = job::create(&client, &object, namespace.as_deref(), &manager).await?;
+        let uid = created["metadata"]["uid"].as_str().map(str::to_owned);
+        making.0.send_replace(uid);
+        Ok(created)
+    });
+    match task.await {
+        Ok(created) => created,
+        Err(error) => Err(Error::Answer(format!(
+            "its creation was broken off: {error}"
+        ))),
     }
 }
 

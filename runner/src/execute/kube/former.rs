@@ -5,12 +5,12 @@
 use std::time::{Duration, Instant};
 
 use runbook_k8s::apply::{Action, Applied};
-use runbook_k8s::{Key, Query, Resource, change};
+use runbook_k8s::{Key, Query, Resource};
 use serde_json::{Value, json};
 
 use super::super::context::Cx;
 use super::{locks, open};
-use crate::action::kube::{apply, flux};
+use crate::action::kube::{apply, flux, job};
 use crate::world::Cluster;
 
 /// How long taking back one step may take at least.
@@ -31,8 +31,8 @@ pub(super) enum What {
     Apply(Box<apply::Former>),
     /// Objects of Flux, and whether they were suspended.
     Flux(Vec<Query>, bool),
-    /// A Job, and its `uid` as soon as it is there.
-    Job(Resource, Key, Option<String>),
+    /// A Job, and what is known of its creation.
+    Job(Resource, Key, job::Made),
     /// Nothing takes it back.
     Nothing,
 }
@@ -109,9 +109,10 @@ impl Former {
                 let objects: Vec<Value> = objects.collect();
                 json!({"action": "flux", "cluster": cluster, "suspended": suspended, "objects": objects})
             }
-            What::Job(resource, key, uid) => {
+            What::Job(resource, key, made) => {
                 let mut object = named(resource, key);
-                object["uid"] = json!(uid);
+                object["uid"] = json!(made.uid());
+                object["mark"] = json!(made.mark());
                 json!({"action": "job", "cluster": cluster, "object": object})
             }
             What::Nothing => json!({"action": "absent", "cluster": cluster}),
@@ -168,14 +169,8 @@ async fn back(cluster: &Cluster, what: &What, limit: Duration) -> Result<(), run
     let client = &cluster.client;
     match what {
         What::Apply(former) => apply::restore(client, former, limit).await,
-        What::Flux(queries, suspended) => flux::set(client, queries, *suspended).await,
-        What::Job(resource, key, Some(uid)) => {
-            match change::remove(client, resource, key, uid, limit).await {
-                Err(runbook_k8s::Error::Stale { .. }) => Ok(()),
-                result => result,
-            }
-        }
-        // It was not made, or nothing is known of it.
-        What::Job(_, _, None) | What::Nothing => Ok(()),
+        What::Flux(queries, suspended) => flux::put_back(client, queries, *suspended).await,
+        What::Job(resource, key, made) => made.remove(client, resource, key, limit).await,
+        What::Nothing => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use runbook::read::Args;
 use runbook_k8s::job::Finished;
-use runbook_k8s::{Key, Object, Query, change, events};
+use runbook_k8s::{ErrorKind, Key, Object, Query, change, events};
 
 use super::super::context::Cx;
 use super::super::job::{Job, left};
@@ -35,7 +35,7 @@ pub(super) async fn judged(
         .opt_text("namespace")
         .map_err(|error| cx.read(&error))?;
     let namespace = namespace.as_deref();
-    let object = object(cx, step, args, namespace)?;
+    let mut object = object(cx, step, args, namespace)?;
     let manager = manager(cx);
     let asked = tokio::time::timeout_at(deadline.into(), job::query(client, &object, namespace));
     let query = match asked.await {
@@ -57,31 +57,43 @@ pub(super) async fn judged(
     }
     // What is done beside a step is not the step's to be taken back: it goes when it has ended.
     let is_own = std::ptr::eq(step.args, &raw const cx.step().args);
-    let former = |uid: Option<String>| {
-        super::super::desired::Former::Kube(Former {
-            cluster: cluster.name.clone(),
-            what: What::Job(query.resource.clone(), key.clone(), uid),
-        })
-    };
+    let (making, made) = job::Made::later(format!("{} {}", cx.id, manifest::unique()));
+    made.put_on(&mut object);
     if is_own {
-        undo::register(cx, Some(&former(None)));
+        undo::register(
+            cx,
+            Some(&super::super::desired::Former::Kube(Former {
+                cluster: cluster.name.clone(),
+                what: What::Job(query.resource.clone(), key.clone(), made.clone()),
+            })),
+        );
     }
     let limit = left(deadline);
-    let ran = job::run(client, &object, &query, &manager, limit, cx.is_lab()).await;
-    let uid = uid(cluster, &query).await;
-    if is_own {
-        undo::made(cx, former(uid.clone()));
-    }
+    let in_lab = cx.is_lab();
+    let ran = job::run(client, &object, &query, &manager, limit, in_lab, making).await;
     let outcome = match ran {
         Ok(job::Ended::Finished(finished)) => tell(cx, step, cluster, &key, *finished, clock).await,
         Ok(job::Ended::Missing(reason)) => {
-            delete(cluster, &query, uid.as_deref()).await;
+            delete(cluster, &query, made.uid().as_deref()).await;
             return Ok(*ended(Report::of(Ended::Missing(reason))));
         }
-        Err(error) => Err(failed(cx, cluster, &error).await),
+        Err(error) => {
+            let mut outcome = failed(cx, cluster, &error).await;
+            let node = args.opt_text("node").map_err(|error| cx.read(&error))?;
+            if error.kind() == ErrorKind::TimedOut
+                && let Some(node) = node
+                && job::lacks_node(&cluster.client, &node).await
+            {
+                let message = outcome.message.unwrap_or_default();
+                outcome.message = Some(format!("there is no node `{node}`: {message}"));
+                outcome.hint =
+                    Some("`kubectl get nodes -L kubernetes.io/hostname` shows them".into());
+            }
+            Err(outcome)
+        }
     };
     if !is_own {
-        delete(cluster, &query, uid.as_deref()).await;
+        delete(cluster, &query, made.uid().as_deref()).await;
     }
     outcome
 }
@@ -113,11 +125,6 @@ fn object(
             "give one Job or Pod; what it needs is for an `apply` above",
         )),
     }
-}
-
-async fn uid(cluster: &Cluster, query: &Query) -> Option<String> {
-    let live = cluster.client.get(query).await.ok()?;
-    live["metadata"]["uid"].as_str().map(str::to_owned)
 }
 
 /// Deletes what a run left that is not kept; what it owns goes by itself.
