@@ -263,7 +263,11 @@ fn in_profile(error: &runbook_k8s::Error, place: &str) -> Failure {
     let hint = told.hint.unwrap_or_else(|| {
         "a profile's cluster is `{kubeconfig: FILE, context: NAME}`; `kubectl config get-contexts` shows the names".into()
     });
-    Failure::new(format!("{place}: {}", told.message)).hint(Some(hint))
+    Failure {
+        message: format!("{place}: {}", told.message),
+        hint: Some(hint),
+        ..told
+    }
 }
 
 /// An error of the API as a failure of a step.

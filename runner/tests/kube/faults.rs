@@ -47,6 +47,23 @@ fn an_expired_token_is_told_and_not_tried_again() {
 }
 
 #[test]
+fn a_context_that_is_not_there_is_told_with_its_place_and_not_tried_again() {
+    let home = Home::new();
+    let book = home.book(&motd()).inventory(
+        "profiles:\n  home:\n    clusters: {home: {kubeconfig: kubeconfig, context: none}}\nclusters: {home: {}}\n",
+    );
+    let ran = book.run();
+    let step = ran.step("motd");
+    assert_eq!((step.state, step.attempts), (State::Failed, 1));
+    assert!(
+        ran.why("motd").contains("inventory.yaml:3: ") && ran.why("motd").contains("`none`"),
+        "{}",
+        ran.why("motd")
+    );
+    assert_eq!(ran.result.exit_code, 4);
+}
+
+#[test]
 fn a_certificate_of_another_authority_is_not_trusted() {
     let (home, other) = (Home::new(), Home::new());
     let ca = |kubeconfig: &str| {
