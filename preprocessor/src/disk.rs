@@ -24,6 +24,11 @@ use self::text::TextError;
 pub use self::config::markdown_options;
 pub use self::text::FILE_BYTES_MAX;
 
+/// How deep a directory may be whose files are listed.
+const DEPTH_MAX: usize = 32;
+/// How many files it may have.
+const FILES_MAX: usize = 10_000;
+
 /// Why a book cannot be read at all.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -376,6 +381,44 @@ impl Files for BookDir {
         }
         text::bytes(&real).map_err(|error| file_error(&error))
     }
+
+    fn below(&self, directory: &str) -> Result<Vec<String>, FileError> {
+        let real =
+            fs::canonicalize(self.root.join(directory)).map_err(|error| file_error(&error))?;
+        if !real.starts_with(&self.repository) {
+            return Err(FileError::Outside);
+        }
+        let mut files = Vec::new();
+        walk(&real, directory.trim_end_matches('/'), 0, &mut files)
+            .map_err(|error| file_error(&error))?;
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// The files below a directory by their paths, as far as they are no links and nothing of git's own.
+fn walk(directory: &Path, path: &str, depth: usize, files: &mut Vec<String>) -> io::Result<()> {
+    if depth > DEPTH_MAX || files.len() > FILES_MAX {
+        return Err(io::Error::other(format!(
+            "it is deeper than {DEPTH_MAX} directories or has more than {FILES_MAX} files"
+        )));
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if path.is_empty() {
+            name.clone()
+        } else {
+            format!("{path}/{name}")
+        };
+        if kind.is_dir() && name != ".git" {
+            walk(&entry.path(), &path, depth + 1, files)?;
+        } else if kind.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 fn file_error(error: &io::Error) -> FileError {

@@ -1,7 +1,7 @@
 //! The fingerprint of a result: a hash over everything that, when it changes, makes the result stale.
 //!
 //! It covers what is executed (the action, its arguments, the keys that decide how it is judged), the values that it used, the
-//! files that it includes and the profile. What only reads differently (`title`, `hidden`, `hints`, the gate's text, `tags`,
+//! files that it includes or builds from and the profile. What only reads differently (`title`, `hidden`, `hints`, the gate's text, `tags`,
 //! `owner`) and what only orders steps (`needs`) is left out, so are the order of keys and the way a value is quoted.
 //!
 //! The target's identity is recorded beside it and compared by [`crate::status`]: it is not known before a run. Of values that

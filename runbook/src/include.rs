@@ -3,6 +3,8 @@
 //! Lines (`FILE:2:5`) and anchors (`FILE:anchor`) mean what they mean in mdBook 0.5; unlike there, a file or anchor that is
 //! not there is an error. Reads nothing itself: files come from [`Files`].
 
+mod kustomize;
+
 use sha2::{Digest, Sha256};
 
 use crate::findings::Findings;
@@ -20,6 +22,15 @@ pub trait Files: Sync {
     ///
     /// Why it cannot be had.
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
+
+    /// The paths of all files below a directory, in order, each as [`Files::read`] takes it; links and what git keeps are left out.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be had.
+    fn below(&self, _directory: &str) -> Result<Vec<String>, FileError> {
+        Err(FileError::Missing)
+    }
 }
 
 /// Why a file cannot be had.

@@ -313,6 +313,27 @@ fn files_outside_of_the_repository_are_not_read() {
     assert!(matches!(opened.read(".."), Err(FileError::Unreadable(_))));
 }
 
+#[test]
+fn the_files_below_a_directory_are_listed_and_none_outside_of_the_repository() {
+    let dir = book(&[
+        ("repo/.git/HEAD", b""),
+        ("repo/book/book.toml", b""),
+        ("repo/apps/b.yaml", b""),
+        ("repo/apps/a/.git/x", b""),
+        ("repo/apps/a/a.yaml", b""),
+        ("other/x", b""),
+    ]);
+    let opened = BookDir::open(&dir.path().join("repo/book")).unwrap();
+    assert_eq!(
+        opened.below("../apps").unwrap(),
+        ["../apps/a/a.yaml", "../apps/b.yaml"]
+    );
+    assert_eq!(opened.read("../apps/a/a.yaml").unwrap(), b"");
+    assert_eq!(opened.below("../../other"), Err(FileError::Outside));
+    assert_eq!(opened.below("../nothing"), Err(FileError::Missing));
+    assert_eq!(opened.below("../apps/b.yaml"), Err(FileError::Missing));
+}
+
 #[cfg(unix)]
 #[test]
 fn links_do_not_lead_out_of_the_repository() {

@@ -14,6 +14,20 @@ impl Files for Some {
             .map(|(_, text)| text.as_bytes().to_vec())
             .ok_or(FileError::Missing)
     }
+
+    fn below(&self, directory: &str) -> Result<Vec<String>, FileError> {
+        let start = format!("{directory}/");
+        let paths = self.0.iter().map(|(path, _)| *path);
+        let found: Vec<String> = paths
+            .filter(|path| path.starts_with(&start))
+            .map(str::to_owned)
+            .collect();
+        if found.is_empty() {
+            Err(FileError::Missing)
+        } else {
+            Ok(found)
+        }
+    }
 }
 
 const FILES: Some = Some(&[
@@ -103,4 +117,72 @@ fn a_file_is_kept_once_with_its_checksum() {
     assert_eq!(includes.len(), 1);
     assert_eq!(includes[0].path, "src/a/x.sh");
     assert_eq!(includes[0].sha256.len(), 64);
+}
+
+fn kustomized(files: &[(&'static str, &'static str)]) -> (Vec<String>, Vec<Include>) {
+    let files = Some(files.to_vec().leak());
+    let mut findings = Findings::new(Source::new("src/a/guide.md", ""));
+    let mut includer = Includer::new(&files, "src/a/guide.md");
+    includer.directory("app/home", Span::default(), &mut findings);
+    let messages = findings
+        .list
+        .into_iter()
+        .map(|d| format!("{}: {}", d.rule, d.message));
+    (messages.collect(), includer.take())
+}
+
+const DIRECTORIES: &[(&str, &str)] = &[
+    (
+        "src/a/app/home/kustomization.yaml",
+        "resources: [../base, page.yaml]\nconfigMapGenerator: [{name: x, files: [motd=../../motd]}]\npatches: [{path: deep/p.yaml}]\n",
+    ),
+    ("src/a/app/home/page.yaml", "page"),
+    ("src/a/app/home/deep/p.yaml", "patch"),
+    (
+        "src/a/app/base/kustomization.yml",
+        "resources: [../../common, ../home]\n",
+    ),
+    ("src/a/common/Kustomization", "resources: [map.yaml]\n"),
+    ("src/a/common/map.yaml", "map"),
+    ("src/a/motd", "hello"),
+    ("src/a/app/other/not.yaml", "other"),
+    ("src/a/aside", "aside"),
+];
+
+#[test]
+fn each_file_that_a_directory_is_built_from_is_kept() {
+    let (messages, first) = kustomized(DIRECTORIES);
+    assert_eq!(messages, [""; 0]);
+    let mut paths: Vec<&str> = first.iter().map(|one| one.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        [
+            "src/a/app/base/kustomization.yml",
+            "src/a/app/home/deep/p.yaml",
+            "src/a/app/home/kustomization.yaml",
+            "src/a/app/home/page.yaml",
+            "src/a/common/Kustomization",
+            "src/a/common/map.yaml",
+            "src/a/motd",
+        ]
+    );
+    for (index, (path, _)) in DIRECTORIES.iter().enumerate() {
+        let mut changed = DIRECTORIES.to_vec();
+        changed[index].1 = "x: changed\n";
+        let is_used = paths.contains(path);
+        assert_eq!(kustomized(&changed).1 != first, is_used, "{path}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told() {
+    let (messages, kept) = kustomized(&[]);
+    assert_eq!(
+        messages,
+        [
+            "missing-file: cannot read the directory `app/home`: there is no such directory (`src/a/app/home`)"
+        ]
+    );
+    assert_eq!(kept, []);
 }

@@ -17,9 +17,10 @@ pub(super) fn check(
     let Args::Fields(fields) = action.args else {
         return;
     };
-    for field in fields.iter().filter(|field| {
-        matches!(field.ty, Type::File | Type::List(Type::File)) && field.name != "kustomize"
-    }) {
+    for field in fields
+        .iter()
+        .filter(|field| matches!(field.ty, Type::File | Type::List(Type::File)))
+    {
         for file in args
             .get(field.name)
             .map(read::items)
@@ -27,7 +28,11 @@ pub(super) fn check(
             .iter()
         {
             if let (Some(path), false) = (file.as_text(), read::deferred(file)) {
-                includer.file(path, file.span, findings);
+                if field.name == "kustomize" {
+                    includer.directory(path, file.span, findings);
+                } else {
+                    includer.file(path, file.span, findings);
+                }
             }
         }
     }

@@ -315,6 +315,21 @@ impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         fs::read(self.0.join(path)).map_err(|_| FileError::Missing)
     }
+
+    fn below(&self, directory: &str) -> Result<Vec<String>, FileError> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.0.join(directory)).map_err(|_| FileError::Missing)? {
+            let entry = entry.map_err(|_| FileError::Missing)?;
+            let path = format!("{directory}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                found.extend(self.below(&path)?);
+            } else {
+                found.push(path);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
 }
 
 /// A fence of a step.

@@ -107,6 +107,7 @@ fn a_directory_is_built_with_kustomize_and_its_base_may_lie_beside_it() {
         );
     let ran = book.run();
     assert_eq!(ran.state("app"), State::Passed, "{}", ran.why("app"));
+    let fingerprint = ran.step("app").fingerprint.clone();
     let web = home.object("Deployment", "default", "my-web").unwrap();
     assert_eq!(
         web["spec"]["template"]["spec"]["containers"][0]["image"],
@@ -117,6 +118,14 @@ fn a_directory_is_built_with_kustomize_and_its_base_may_lie_beside_it() {
         home.object("ConfigMap", "default", "my-settings-4h2mbtbbt6")
             .is_some()
     );
+
+    // Its result is of all the files that it was built from.
+    assert_eq!(book.run().step("app").fingerprint, fingerprint);
+    let book = book.file(
+        "src/app/base/deployment.yaml",
+        &crate::cluster::deployment("app"),
+    );
+    assert_ne!(book.run().step("app").fingerprint, fingerprint);
 
     let book = home
         .book(&steps)
