@@ -311,25 +311,59 @@ fn what_a_step_above_would_make_is_skipped_below_not_failed() {
     }
 }
 
+/// Two guides: a Job in `default` that holds on until something is so, and an `apply` in a namespace that begins after it.
+fn beside_a_job(namespace: &str, job: &str, after: &str) -> crate::book_test::Ran {
+    let home = crate::programs::home();
+    home.apply_as(
+        "kubectl",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: other}",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let at = |script: &str| script.replace("AT", &folder.path().to_string_lossy());
+    // No wait is without an end: 30 seconds at most.
+    let until = |file: &str| {
+        format!(
+            "for n in $(seq 300); do test -e AT/{file} && break; sleep 0.1; done; test -e AT/{file}"
+        )
+    };
+    let job = job.replace("UNTIL_APPLIED", &until("applied"));
+    let holds = on(
+        "holds",
+        &format!(
+            "job: {{image: busybox, command: [sh, -c, '{}'], namespace: default}}\ntimeout: 1m",
+            at(&format!("touch AT/begun; {job}"))
+        ),
+    );
+    let bash = |id: &str, script: &str| {
+        crate::book_test::bash(&format!("id: {id}\ntimeout: 1m"), &at(script))
+    };
+    let applies = bash("begun", &until("begun"))
+        + &yaml(
+            "map",
+            &format!("apply: {{namespace: {namespace}}}"),
+            &config_map("map", "x"),
+        )
+        + &bash("after", after);
+    let book = home.book(&holds).chapter("b", &applies);
+    book.ask(|request| request.jobs = 2).run()
+}
+
 #[test]
 fn steps_that_touch_the_same_namespace_do_not_overlap() {
-    let home = Home::new();
-    let chapter = |name: &str| {
-        (0..3)
-            .map(|n| {
-                yaml(
-                    &format!("s{n}"),
-                    "expect: {ready: true}",
-                    &deployment(&format!("{name}{n}")),
-                )
-            })
-            .collect::<String>()
-    };
-    let ran = home.book(&chapter("a")).chapter("b", &chapter("b")).run();
-    for (id, step) in &ran.steps {
-        assert_eq!(step.state, State::Passed, "{id}");
+    // The Job has ended before the apply has begun.
+    let ran = beside_a_job("default", "sleep 2; touch AT/ended", "test -e AT/ended");
+    for step in ["holds", "b#s/map", "b#s/after"] {
+        assert_eq!(ran.state(step), State::Passed, "{step}: {}", ran.why(step));
     }
-    assert_eq!(ran.steps.len(), 6);
+}
+
+#[test]
+fn steps_that_touch_different_namespaces_run_beside_each_other() {
+    // The Job ends only when the apply is done.
+    let ran = beside_a_job("other", "UNTIL_APPLIED", "touch AT/applied");
+    for step in ["holds", "b#s/map", "b#s/after"] {
+        assert_eq!(ran.state(step), State::Passed, "{step}: {}", ran.why(step));
+    }
 }
 
 #[test]
