@@ -32,7 +32,7 @@ pub(super) enum What {
     /// Objects of Flux, and whether they were suspended.
     Flux(Vec<Query>, bool),
     /// A Job, and what is known of its creation.
-    Job(Resource, Key, job::Made),
+    Job(Box<(Resource, Key, job::Made)>),
     /// Nothing takes it back.
     Nothing,
 }
@@ -73,7 +73,7 @@ impl Former {
                 let what = if *suspended { "suspend" } else { "resume" };
                 format!("{what} {}", named(&keys))
             }
-            What::Job(_, key, _) => format!("delete {key}"),
+            What::Job(job) => format!("delete {}", job.1),
             What::Nothing => "nothing takes a deletion back".to_owned(),
         }
     }
@@ -109,7 +109,8 @@ impl Former {
                 let objects: Vec<Value> = objects.collect();
                 json!({"action": "flux", "cluster": cluster, "suspended": suspended, "objects": objects})
             }
-            What::Job(resource, key, made) => {
+            What::Job(job) => {
+                let (resource, key, made) = &**job;
                 let mut object = named(resource, key);
                 object["uid"] = json!(made.uid());
                 object["mark"] = json!(made.mark());
@@ -127,7 +128,7 @@ impl Former {
                 done.map(|one| one.key.clone()).chain(patched).collect()
             }
             What::Flux(queries, _) => queries.iter().filter_map(Query::key).collect(),
-            What::Job(_, key, _) => vec![key.clone()],
+            What::Job(job) => vec![job.1.clone()],
             What::Nothing => Vec::new(),
         }
     }
@@ -170,7 +171,10 @@ async fn back(cluster: &Cluster, what: &What, limit: Duration) -> Result<(), run
     match what {
         What::Apply(former) => apply::restore(client, former, limit).await,
         What::Flux(queries, suspended) => flux::put_back(client, queries, *suspended).await,
-        What::Job(resource, key, made) => made.remove(client, resource, key, limit).await,
+        What::Job(job) => {
+            let (resource, key, made) = &**job;
+            made.remove(client, resource, key, limit).await
+        }
         What::Nothing => Ok(()),
     }
 }

@@ -64,7 +64,11 @@ pub(super) async fn judged(
             cx,
             Some(&super::super::desired::Former::Kube(Former {
                 cluster: cluster.name.clone(),
-                what: What::Job(query.resource.clone(), key.clone(), made.clone()),
+                what: What::Job(Box::new((
+                    query.resource.clone(),
+                    key.clone(),
+                    made.clone(),
+                ))),
             })),
         );
     }
