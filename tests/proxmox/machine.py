@@ -209,16 +209,13 @@ def copies(checks, proxmox, node):
     checks.equal("clone: full", wait(proxmox, vm.clone.post(newid=202, name="full", full=1)), "OK")
     numbers = sorted((row["vmid"], row["name"]) for row in node.qemu.get())
     checks.equal("clone: both are there", numbers, [(200, "builder"), (201, "linked"), (202, "full")])
-    text = wait(proxmox, vm.delete())
-    checks.that(
-        "delete: not a base with linked clones",
-        text.startswith("base volume 'thin:base-200-disk-") and text.endswith("' is still in use by linked cloned"),
-        text,
-    )
+    # A thin copy has a volume of its own, whose name says nothing of the base: unlike on ZFS it outlives it.
+    checks.equal("delete: a base of thin copies may go", wait(proxmox, vm.delete(purge=1)), "OK")
+    checks.equal("delete: the thin copy is still there", node.qemu(201).config.get()["name"], "linked")
 
 
 def removal(checks, proxmox, node):
-    for vmid in (201, 202, 200):
+    for vmid in (201, 202):
         checks.equal(f"delete: {vmid}", wait(proxmox, node.qemu(vmid).delete(purge=1)), "OK")
     checks.equal("delete: no machine is left", node.qemu.get(), [])
     checks.equal("delete: no volume is left", node.storage("thin").content.get(), [])
