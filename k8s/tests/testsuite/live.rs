@@ -10,10 +10,11 @@ use std::time::Duration;
 use kube::config::Kubeconfig;
 use runbook_k8s::apply::{Action, Inventory, Options, Plan};
 use runbook_k8s::change::{Propagation, absent, patch};
+use runbook_k8s::diff::Difference;
 use runbook_k8s::exec::{Container, exec, forward};
 use runbook_k8s::wait::{Wish, ready};
 use runbook_k8s::{
-    Access, Client, Content, Error, Object, Query, Request, Resource, job, log, manifest,
+    Access, Client, Content, Error, Key, Object, Query, Request, Resource, job, log, manifest,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -294,23 +295,11 @@ async fn workloads_are_applied_awaited_changed_and_found_the_same() {
         ["Create web", "Create web", "Create key", "Create conf"]
     );
     let plan = place.plan(&text).await.expect("a plan");
-    let differing: Vec<_> = plan
-        .objects()
-        .iter()
-        .filter(|planned| planned.action != Action::Same)
-        .map(|planned| (&planned.key, &planned.differences))
-        .collect();
-    assert!(plan.is_same(), "{differing:?}");
+    assert!(plan.is_same(), "{:?}", differing(&plan));
     // A quantity that is written in another way is the same, and costs a dry run.
     let same = text.replace("memory: 1Mi", "memory: 1024Ki");
     let plan = place.plan(&same).await.expect("a plan");
-    let differing: Vec<_> = plan
-        .objects()
-        .iter()
-        .filter(|planned| planned.action != Action::Same)
-        .map(|planned| (&planned.key, &planned.differences))
-        .collect();
-    assert!(plan.is_same(), "{differing:?}");
+    assert!(plan.is_same(), "{:?}", differing(&plan));
     let other = text
         .replace("app:1", "app:2")
         .replace("mode: fast", "speed: fast")
@@ -994,4 +983,13 @@ async fn logs_are_read_and_programs_run_in_containers() {
         _ => skip("nothing echoes at port 7 of the pods there"),
     }
     place.end().await;
+}
+
+/// What a plan would change, and how.
+fn differing(plan: &Plan) -> Vec<(&Key, &Vec<Difference>)> {
+    let objects = plan.objects().iter();
+    objects
+        .filter(|planned| planned.action != Action::Same)
+        .map(|planned| (&planned.key, &planned.differences))
+        .collect()
 }

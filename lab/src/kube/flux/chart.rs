@@ -9,7 +9,7 @@ use semver::Version;
 use serde_json::{Value, json};
 
 use super::conditions::Status;
-use super::{DEPENDENCY, FINALIZER, INTERVAL, duration, is_settled, keep, let_go, nudge, scripted};
+use super::{DEPENDENCY, INTERVAL, duration, is_settled, keep, leaves, nudge, scripted};
 use super::{kustomize, range};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
@@ -36,11 +36,7 @@ struct Missing {
 pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     let value = &live.value;
     let uid = object::uid(value).to_owned();
-    if object::is_deleting(value) {
-        state.flux.forget(&uid);
-        if object::has_finalizer(value, FINALIZER) {
-            let_go(state, live);
-        }
+    if leaves(state, live) {
         return None;
     }
     if keep(state, live, MANAGER) {

@@ -152,6 +152,18 @@ fn let_go(state: &mut State, live: &Arc<Object>) {
     }
 }
 
+/// Whether it is being deleted; then what was known of it goes, and the finalizer.
+fn leaves(state: &mut State, live: &Arc<Object>) -> bool {
+    if !object::is_deleting(&live.value) {
+        return false;
+    }
+    state.flux.forget(object::uid(&live.value));
+    if object::has_finalizer(&live.value, FINALIZER) {
+        let_go(state, live);
+    }
+    true
+}
+
 /// Looks again at what waits for that object of the same table.
 fn nudge_dependents(state: &mut State, table: &str, value: &Value) {
     let name = object::name(value).to_owned();

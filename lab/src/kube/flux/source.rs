@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::chart::newest;
 use super::conditions::Status;
 use super::fetch::{Artifact, Fetch, From, Refused, place};
-use super::{FINALIZER, INTERVAL, REQUESTED, duration, is_settled, keep, let_go, nudge, scripted};
+use super::{INTERVAL, REQUESTED, duration, is_settled, keep, leaves, nudge, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
@@ -30,11 +30,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         return None;
     }
     let uid = object::uid(value).to_owned();
-    if object::is_deleting(value) {
-        state.flux.forget(&uid);
-        if object::has_finalizer(value, FINALIZER) {
-            let_go(state, live);
-        }
+    if leaves(state, live) {
         return None;
     }
     if keep(state, live, MANAGER) {
