@@ -9,6 +9,7 @@ mod foreign;
 mod hidden;
 mod kubeconfig;
 pub mod kubectl;
+mod role;
 mod shims;
 pub mod ssh;
 

@@ -5,17 +5,18 @@
 //! with the lab's kubeconfig.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 
 use super::ask::{self, What};
+use super::role::{Role, Started};
 
-/// How the first argument of such a start begins; the socket follows.
-const MARK: &str = "--runbook-lab-clusters=";
-/// What they end with when they could not do what they were told.
-const FAILED: i32 = 1;
+/// The role of this executable.
+pub(super) const ROLE: Role = Role {
+    mark: "--runbook-lab-clusters=",
+    failed: 1,
+    lost: "a program of the lab's clusters was started without its lab",
+};
 /// Programs that reach clusters.
 pub(super) const PROGRAMS: [&str; 3] = ["kubectl", "flux", "helm"];
 /// Commands of them that reach none.
@@ -42,44 +43,20 @@ const LOCAL: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// The text of a program for a script's PATH.
-pub(super) fn program(own: &Path, socket: &Path, world: u32, real: &Path) -> String {
-    let quoted = super::shims::quoted;
-    format!(
-        "#!/bin/sh\nexec {} {MARK}{} {world} {} \"$@\"\n",
-        quoted(own),
-        quoted(socket),
-        quoted(real)
-    )
-}
-
 /// Call this first thing in `main`: when a script of the lab started this process as one of those programs, it becomes that and
 /// never returns.
 pub fn main_if_asked() {
-    let mut arguments = std::env::args_os().skip(1);
-    let first = arguments.next();
-    let Some(socket) = first
-        .as_deref()
-        .and_then(|first| first.to_str()?.strip_prefix(MARK))
-    else {
-        return;
-    };
-    let error = become_real(Path::new(socket), arguments);
-    // Nobody may be listening.
-    let _ = writeln!(io::stderr(), "{error}");
-    std::process::exit(FAILED);
+    ROLE.play_if_asked(become_real);
 }
 
-fn become_real(socket: &Path, mut arguments: impl Iterator<Item = OsString>) -> String {
-    let (Some(world), Some(program)) = (arguments.next(), arguments.next()) else {
-        return "a program of the lab's clusters was started without its lab".to_owned();
-    };
-    let arguments: Vec<OsString> = arguments.collect();
-    let name = Path::new(&program)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+fn become_real(started: Started) -> String {
+    let Started {
+        socket,
+        world,
+        program,
+        name,
+        arguments,
+    } = started;
     if chooses(&arguments) {
         return format!(
             "the lab's `{name}` uses the lab's kubeconfig only: leave `--kubeconfig` out, name a context with `--context`"
@@ -88,7 +65,7 @@ fn become_real(socket: &Path, mut arguments: impl Iterator<Item = OsString>) -> 
     let mut command = Command::new(&program);
     command.args(&arguments);
     if !is_local(&name, &arguments) {
-        match ask::ask(socket, What::Clusters, &world.to_string_lossy()) {
+        match ask::ask(&socket, What::Clusters, &world) {
             Ok(Ok(kubeconfig)) => {
                 command.env("KUBECONFIG", kubeconfig);
             }

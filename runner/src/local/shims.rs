@@ -18,16 +18,12 @@ const OPENSSH: [&str; 3] = ["ssh", "scp", "sftp"];
 pub(super) fn write(directory: &Path, path: &OsStr, socket: &Path, world: u32) -> io::Result<()> {
     fs::create_dir(directory)?;
     let own = std::env::current_exe()?;
-    for name in OPENSSH {
-        if let Some(real) = find(path, name) {
-            let text = ssh::program(&own, socket, world, &real);
-            write_program(&directory.join(name), &text)?;
-        }
-    }
-    for name in kubectl::PROGRAMS {
-        if let Some(real) = find(path, name) {
-            let text = kubectl::program(&own, socket, world, &real);
-            write_program(&directory.join(name), &text)?;
+    for (role, names) in [(ssh::ROLE, OPENSSH), (kubectl::ROLE, kubectl::PROGRAMS)] {
+        for name in names {
+            if let Some(real) = find(path, name) {
+                let text = role.program(&own, socket, world, &real);
+                write_program(&directory.join(name), &text)?;
+            }
         }
     }
     Ok(())
@@ -42,9 +38,4 @@ fn find(path: &OsStr, name: &str) -> Option<PathBuf> {
 fn write_program(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-}
-
-/// A path as a word of a shell.
-pub(super) fn quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }

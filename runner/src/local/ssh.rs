@@ -5,17 +5,18 @@
 //! with the lab's configuration; there is no way to another one.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 
 use super::ask::{self, What};
+use super::role::{Role, Started};
 
-/// How the first argument of such a start begins; the socket follows.
-const MARK: &str = "--runbook-lab-ssh=";
-/// What OpenSSH ends with when it could not do what it was told.
-const FAILED: i32 = 255;
+/// The role of this executable; OpenSSH ends with 255 when it could not do what it was told.
+pub(super) const ROLE: Role = Role {
+    mark: "--runbook-lab-ssh=",
+    failed: 255,
+    lost: "the lab's `ssh` was started without its lab",
+};
 /// Options that take an argument, by program.
 const TAKES: [(&str, &str); 3] = [
     ("ssh", "BbcDEeFIiJLlmOoPpQRSWw"),
@@ -23,44 +24,20 @@ const TAKES: [(&str, &str); 3] = [
     ("sftp", "BbcDFiJloPRSsX"),
 ];
 
-/// The text of a program for a script's PATH.
-pub(super) fn program(own: &Path, socket: &Path, world: u32, real: &Path) -> String {
-    let quoted = super::shims::quoted;
-    format!(
-        "#!/bin/sh\nexec {} {MARK}{} {world} {} \"$@\"\n",
-        quoted(own),
-        quoted(socket),
-        quoted(real)
-    )
-}
-
 /// Call this first thing in `main`: when a script of the lab started this process as OpenSSH, it becomes that and never
 /// returns.
 pub fn main_if_asked() {
-    let mut arguments = std::env::args_os().skip(1);
-    let first = arguments.next();
-    let Some(socket) = first
-        .as_deref()
-        .and_then(|first| first.to_str()?.strip_prefix(MARK))
-    else {
-        return;
-    };
-    let error = become_openssh(Path::new(socket), arguments);
-    // Nobody may be listening.
-    let _ = writeln!(io::stderr(), "{error}");
-    std::process::exit(FAILED);
+    ROLE.play_if_asked(become_openssh);
 }
 
-fn become_openssh(socket: &Path, mut arguments: impl Iterator<Item = OsString>) -> String {
-    let (Some(world), Some(program)) = (arguments.next(), arguments.next()) else {
-        return "the lab's `ssh` was started without its lab".to_owned();
-    };
-    let arguments: Vec<OsString> = arguments.collect();
-    let name = Path::new(&program)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+fn become_openssh(started: Started) -> String {
+    let Started {
+        socket,
+        world,
+        program,
+        name,
+        arguments,
+    } = started;
     let asked = look(&name, &arguments);
     if asked.only_shows && name == "ssh" {
         // It says what it would do, and connects to nobody.
@@ -70,7 +47,7 @@ fn become_openssh(socket: &Path, mut arguments: impl Iterator<Item = OsString>) 
     if asked.chooses {
         return format!("the lab's `{name}` uses the lab's configuration only: leave `-F` out");
     }
-    match ask::ask(socket, What::Machines, &world.to_string_lossy()) {
+    match ask::ask(&socket, What::Machines, &world) {
         Ok(Ok(config)) => {
             let error = Command::new(&program)
                 .arg("-F")

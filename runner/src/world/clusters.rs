@@ -29,8 +29,8 @@ pub(crate) const USUAL: &str = "~/.kube/config";
 
 /// The clusters of a world, by the names of the inventory.
 pub struct Clusters {
-    ways: BTreeMap<String, Way>,
-    open: BTreeMap<String, OnceCell<Arc<Cluster>>>,
+    /// How each is reached, and what it is once it was.
+    all: BTreeMap<String, (Way, OnceCell<Arc<Cluster>>)>,
     /// What is said of a cluster that has no way.
     nobody: String,
 }
@@ -73,13 +73,17 @@ struct Lab {
 }
 
 impl Clusters {
-    fn new(ways: BTreeMap<String, Way>, nobody: String) -> Self {
-        let open = ways.keys().map(|name| (name.clone(), OnceCell::new()));
+    fn new(ways: impl Iterator<Item = (String, Way)>, nobody: String) -> Self {
+        let all = ways.map(|(name, way)| (name, (way, OnceCell::new())));
         Self {
-            open: open.collect(),
-            ways,
+            all: all.collect(),
             nobody,
         }
+    }
+
+    /// Those that were asked for by now.
+    fn opened(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.all.values().filter_map(|(_, cell)| cell.get())
     }
 
     /// Those of a real profile; paths are relative to the inventory's folder.
@@ -97,7 +101,7 @@ impl Clusters {
             };
             (entry.key.clone(), way)
         });
-        Self::new(ways.collect(), format!("profile `{name}`"))
+        Self::new(ways, format!("profile `{name}`"))
     }
 
     /// Those of a lab.
@@ -108,12 +112,12 @@ impl Clusters {
         let ways = prepared
             .into_iter()
             .map(|(name, prepared)| (name, Way::Lab(Box::new(prepared))));
-        Self::new(ways.collect(), "the lab".to_owned())
+        Self::new(ways, "the lab".to_owned())
     }
 
     /// The names of all.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.ways.keys().map(String::as_str)
+        self.all.keys().map(String::as_str)
     }
 
     /// The name of the only cluster.
@@ -145,7 +149,7 @@ impl Clusters {
     ///
     /// The profile does not name it, the lab cannot start it, it does not answer. It is tried anew next time.
     pub async fn get(&self, name: &str) -> Result<Arc<Cluster>, Failure> {
-        let (Some(way), Some(cell)) = (self.ways.get(name), self.open.get(name)) else {
+        let Some((way, cell)) = self.all.get(name) else {
             let failure = Failure::new(format!("{} has no cluster `{name}`", self.nobody));
             return Err(failure.hint(Some(format!(
                 "add `clusters: {{{name}: {{kubeconfig: FILE, context: NAME}}}}` to it"
@@ -185,7 +189,7 @@ impl Clusters {
 
     /// What answers at the addresses of the lab's clusters is as it is in them now.
     pub async fn settle(&self) {
-        for cluster in self.open.values().filter_map(OnceCell::get) {
+        for cluster in self.opened() {
             if let Some(lab) = &cluster.lab {
                 lab.services.settle().await;
             }
@@ -194,8 +198,7 @@ impl Clusters {
 
     /// What is known of those that were asked for by now, for records.
     pub fn known(&self) -> BTreeMap<String, String> {
-        let open = self.open.values().filter_map(OnceCell::get);
-        open.flat_map(|cluster| cluster.shown()).collect()
+        self.opened().flat_map(|cluster| cluster.shown()).collect()
     }
 }
 
