@@ -23,6 +23,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 pub use foreign::Foreign;
 use runbook::model::Book;
 
+use crate::process::Through;
 use crate::request::{RunError, RunRequest};
 use crate::scratch::Scratch;
 use crate::world::domains::{domains, given};
@@ -47,7 +48,7 @@ pub struct Locals {
     /// What a script of the lab must not name.
     pub foreign: Foreign,
     /// What the lab's scripts are started through.
-    through: LazyLock<Arc<[OsString]>>,
+    through: LazyLock<Through>,
     places: Mutex<HashMap<usize, Arc<Place>>>,
 }
 
@@ -59,7 +60,7 @@ pub struct Place {
     /// The environment of every script.
     pub environment: Vec<(OsString, OsString)>,
     /// What scripts are started through: in the lab, where it is possible, what hides the user's keys and clusters.
-    pub through: Arc<[OsString]>,
+    pub through: Through,
     /// In the lab: changes are made below this directory only; it holds the place of the scripts and their home.
     pub scratch: Option<PathBuf>,
 }
@@ -174,7 +175,7 @@ impl Locals {
         Place {
             directory,
             environment: self.environment(self.path.clone(), self.home.clone()),
-            through: Arc::default(),
+            through: Through::default(),
             scratch: None,
         }
     }
@@ -208,7 +209,7 @@ impl Locals {
             scratch: Some(own.canonicalize()?),
             directory,
             environment,
-            through: Arc::clone(&self.through),
+            through: self.through.clone(),
         })
     }
 
@@ -287,7 +288,7 @@ mod tests {
         Place {
             directory: scratch.clone(),
             environment: Vec::new(),
-            through: Arc::default(),
+            through: Through::default(),
             scratch: Some(scratch),
         }
     }

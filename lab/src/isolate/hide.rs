@@ -1,4 +1,4 @@
-//! Hides directories in a mount namespace of this process's own and becomes another program.
+//! Hides directories in a mount namespace of its own: of this process, which becomes another program, or of a thread.
 //!
 //! The same process, so that who started it still can wait for it and end it.
 
@@ -28,8 +28,7 @@ pub(super) fn become_hidden(mut arguments: impl Iterator<Item = OsString>) -> i3
         .unwrap_or(0);
     let paths: Vec<PathBuf> = arguments.by_ref().take(count).map(PathBuf::from).collect();
     if let Err(failure) = hide(&paths) {
-        let error = io::Error::from_raw_os_error(failure.errno);
-        say(&format!("{}: {error}", failure.what));
+        say(&told(&failure));
         return REFUSED;
     }
     let Some(program) = arguments.next() else {
@@ -42,6 +41,19 @@ pub(super) fn become_hidden(mut arguments: impl Iterator<Item = OsString>) -> i3
         io::ErrorKind::NotFound => NOT_FOUND,
         _ => REFUSED,
     }
+}
+
+/// Hides from the calling thread only, which needs root.
+pub(super) fn hide_from_thread(paths: &[PathBuf]) -> Result<(), String> {
+    keeper::unshare(UnshareFlags::NEWNS)
+        .map_err(|error| Failure::new("cannot make a mount namespace", &error))
+        .and_then(|()| hide_all(paths))
+        .map_err(|failure| told(&failure))
+}
+
+fn told(failure: &Failure) -> String {
+    let error = io::Error::from_raw_os_error(failure.errno);
+    format!("{}: {error}", failure.what)
 }
 
 fn say(text: &str) {
@@ -58,6 +70,11 @@ fn hide(paths: &[PathBuf]) -> Result<(), Failure> {
             .map_err(failed(keeper::USER_REFUSED))?;
         keeper::map_own(uid, gid, uid, gid).map_err(failed("cannot map the own identity"))?;
     }
+    hide_all(paths)
+}
+
+/// In a mount namespace that is nobody else's yet.
+fn hide_all(paths: &[PathBuf]) -> Result<(), Failure> {
     mounts::keep_private()?;
     paths.iter().try_for_each(|path| hide_one(path))
 }

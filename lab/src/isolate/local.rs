@@ -23,6 +23,27 @@ impl Hide {
         argv
     }
 
+    /// Hides them from the calling thread and from what it starts from now on; other threads of this process see them
+    /// still. For root only: a process with more threads than one may not make itself a user namespace.
+    ///
+    /// # Errors
+    ///
+    /// Why not, as the system says. The thread may see some of them no more and should not be used.
+    #[cfg(target_os = "linux")]
+    pub fn from_this_thread(&self) -> Result<(), String> {
+        super::hide::hide_from_thread(&self.paths)
+    }
+
+    /// As on Linux; here it cannot be done.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    #[cfg(not(target_os = "linux"))]
+    pub fn from_this_thread(&self) -> Result<(), String> {
+        Err("only Linux has mount namespaces".into())
+    }
+
     /// Whether it can be done here: tried, with nothing to execute.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use regex::Regex;
@@ -13,7 +13,7 @@ use runbook::result::Fields;
 
 use super::{Ended, Failure, Report};
 use crate::process::{
-    self, Cancel, Command, End, Exit, Limits, Output, ProcessError, Record, Script,
+    self, Cancel, Command, End, Exit, Limits, Output, ProcessError, Record, Script, Through,
 };
 
 /// A script that is ready to run.
@@ -30,7 +30,7 @@ pub struct Call<'a> {
     /// The environment of the place.
     pub environment: &'a [(OsString, OsString)],
     /// What the place starts scripts through.
-    pub through: &'a Arc<[OsString]>,
+    pub through: &'a Through,
     /// What the step adds to it.
     pub env: &'a [(String, String)],
     /// The time that the step has, for people; what is left of it may be less.
@@ -49,7 +49,7 @@ pub fn command(call: Call<'_>) -> Command {
         (_, false) => ("bash", &[]),
     };
     let mut command = Command::new(program, call.directory);
-    command.through = Arc::clone(call.through);
+    command.through = call.through.clone();
     command.args = args.iter().map(Into::into).collect();
     command.script = Some(Script {
         flag: "-c",

@@ -1,6 +1,5 @@
 //! Hides the user's keys and clusters from the local scripts of the lab, where the machine allows it.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,21 +7,29 @@ use std::sync::Arc;
 use runbook_lab::isolate::local::Hide;
 use rustix::process::geteuid;
 
+use crate::process::{Starter, Through};
+
 /// What is hidden of a home.
 const HIDDEN: &[&str] = &[".ssh", ".kube"];
 
-/// What local scripts of the lab are started through; empty where the machine forbids it, or there is nothing to hide.
-pub(super) fn through() -> Arc<[OsString]> {
-    let Ok(program) = std::env::current_exe() else {
-        return Arc::default();
-    };
+/// What local scripts of the lab are started through; nothing where the machine forbids it, or there is nothing to hide.
+pub(super) fn through() -> Through {
     let hide = Hide {
         paths: paths(&homes()),
     };
-    if hide.paths.is_empty() || hide.is_possible(program.clone()).is_err() {
-        return Arc::default();
+    if hide.paths.is_empty() {
+        return Through::Nothing;
     }
-    hide.argv(program).into()
+    let from_thread = hide.clone();
+    if let Ok(starter) = Starter::new(move || from_thread.from_this_thread()) {
+        return Through::Thread(Arc::new(starter));
+    }
+    match std::env::current_exe() {
+        Ok(program) if hide.is_possible(program.clone()).is_ok() => {
+            Through::Program(hide.argv(program).into())
+        }
+        _ => Through::Nothing,
+    }
 }
 
 /// What is there to be hidden, once, links followed: what a link leads to is hidden and not the link.

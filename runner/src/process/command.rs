@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, access};
 
+use super::through::Through;
 use crate::scratch::Scratch;
 
 /// The longest script that is passed as an argument; Linux takes 128 KiB with the closing zero byte (`MAX_ARG_STRLEN`).
@@ -60,8 +61,8 @@ pub struct Command {
     pub cwd: PathBuf,
     /// The whole environment; nothing of the runner's own is added.
     pub env: Vec<(OsString, OsString)>,
-    /// A program and arguments that become this program in the same process; none: it is started itself.
-    pub through: Arc<[OsString]>,
+    /// What it is started through.
+    pub through: Through,
     /// What it reads.
     pub input: Input,
 }
@@ -114,7 +115,11 @@ impl Command {
         &self,
     ) -> Result<(tokio::process::Command, Option<Scratch>), ProcessError> {
         let place = self.locate()?;
-        let mut command = match self.through.split_first() {
+        let before: &[OsString] = match &self.through {
+            Through::Program(before) => before,
+            Through::Nothing | Through::Thread(_) => &[],
+        };
+        let mut command = match before.split_first() {
             None => std::process::Command::new(place),
             Some((program, arguments)) => {
                 let mut command = std::process::Command::new(program);

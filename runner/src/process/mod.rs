@@ -12,6 +12,7 @@ mod output;
 mod pump;
 mod run;
 mod system;
+mod through;
 mod tree;
 mod watchdog;
 
@@ -24,6 +25,7 @@ pub use output::{
     Record, Redact, Stream, TEXT_BYTES_MAX, Transform,
 };
 pub use run::{GRACE, Limits, run};
+pub use through::{Starter, Through};
 pub use tree::{end_orphans, is_reaper, start_beside};
 pub use watchdog::{Watchdog, watch_if_asked};
 

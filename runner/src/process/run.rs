@@ -113,9 +113,11 @@ impl Running {
         collector: Arc<Mutex<Collector>>,
     ) -> Result<Self, ProcessError> {
         let started = Instant::now();
-        let (mut prepared, script) = command.prepare()?;
-        let (tree, mut child) =
-            Tree::start(&mut prepared).map_err(|error| command.explain(error))?;
+        let (prepared, script) = command.prepare()?;
+        let (tree, mut child) = command
+            .through
+            .start(prepared)
+            .map_err(|error| command.explain(error))?;
         let pump = Pump::new(&mut child, Arc::clone(&collector));
         let feed = Feed::start(&mut child, &command.input);
         Ok(Self {
