@@ -23,8 +23,9 @@ mod rollout;
 mod schedule;
 mod service;
 mod stateful;
+mod timers;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ pub(crate) use common::{Marks, condition, set_condition};
 pub(crate) use pool::Pool;
 pub(crate) use program::environment;
 pub(crate) use schedule::node;
+use timers::Timers;
 
 /// Objects that are looked at before others get the lock.
 const BATCH: usize = 64;
@@ -78,8 +80,7 @@ const REACTIONS: [(&str, Reaction); 14] = [
 struct Queue {
     items: VecDeque<Item>,
     known: HashSet<Item>,
-    timers: BTreeMap<(Instant, u64), Item>,
-    timed: u64,
+    timers: Timers<Item>,
 }
 
 impl Queue {
@@ -191,11 +192,7 @@ impl Queue {
             self.note(state, &change);
         }
         let now = Instant::now();
-        while let Some(entry) = self.timers.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
-            let item = entry.remove();
+        while let Some(item) = self.timers.pop(now) {
             self.push(item);
         }
         for _ in 0..BATCH {
@@ -203,11 +200,8 @@ impl Queue {
                 break;
             };
             self.known.remove(&item);
-            if let Some(after) = look(state, &item) {
-                self.timed += 1;
-                self.timers
-                    .insert((Instant::now() + after, self.timed), item);
-            }
+            let again = look(state, &item).map(|after| Instant::now() + after);
+            self.timers.set(&item, again);
             while let Some(change) = state.store.next_change() {
                 self.note(state, &change);
             }
@@ -216,7 +210,7 @@ impl Queue {
             }
         }
         if self.items.is_empty() {
-            self.timers.first_key_value().map(|((due, _), _)| *due)
+            self.timers.next()
         } else {
             Some(now)
         }
