@@ -106,7 +106,8 @@ impl Hooks for Follow {
             };
             let mut last = io::ErrorKind::NotFound.into();
             for address in addresses {
-                match hosts.connect((address, port).into(), CONNECT_MAX).await {
+                let to = (address, port).into();
+                match hosts.0.sandbox.connect(None, to, CONNECT_MAX).await {
                     Ok(stream) => return Some(Ok(stream)),
                     Err(error) => {
                         let kind = error.io_kind().unwrap_or(io::ErrorKind::Other);

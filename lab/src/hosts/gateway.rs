@@ -133,7 +133,7 @@ impl Gateway {
         }
         for offer in self.machine.offers() {
             for place in places.iter().filter(|place| place.port == offer.port()) {
-                let service = offer.service(place.address, &net);
+                let service = offer.service(place.address, &lab, &net);
                 if place.is_served
                     && let Err(error) = service.set(true).await
                 {

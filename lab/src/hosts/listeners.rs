@@ -1,5 +1,5 @@
-//! Whose program listens at a port of the lab's network. The kernel tells it in `/proc`: the sockets of the network, who
-//! holds them, and in which root they live.
+//! Whose program listens at a port of the lab's network, and whose opened a connection. The kernel tells it in `/proc`: the
+//! sockets of the network, who holds them, in which root they live and what is in their environment.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -32,6 +32,60 @@ pub(super) fn roots(place: u32, at: SocketAddr) -> Vec<PathBuf> {
         .filter(|process| holds(process, &sockets))
         .filter_map(|process| root(&process))
         .collect()
+}
+
+/// What the program that opened a connection has as the value of a variable; none where nobody has the connection any more,
+/// or several that differ.
+pub(super) fn mark(
+    place: u32,
+    peer: SocketAddr,
+    own: SocketAddr,
+    variable: &str,
+) -> Option<String> {
+    let tables = ["tcp", "tcp6"]
+        .map(|name| fs::read_to_string(format!("/proc/{place}/net/{name}")).unwrap_or_default());
+    let sockets: Vec<String> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(1))
+        .filter_map(|line| connection(line, peer, own))
+        .collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    let processes = fs::read_dir("/proc").ok()?;
+    let mut marks = processes
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|process| holds(process, &sockets))
+        .map(|process| value(&process, variable));
+    let first = marks.next()??;
+    marks
+        .all(|other| other.as_ref() == Some(&first))
+        .then_some(first)
+}
+
+/// The value of a variable that a process was started with.
+fn value(process: &Path, variable: &str) -> Option<String> {
+    let environment = fs::read(process.join("environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let value = variables.find_map(|line| {
+        let rest = line.strip_prefix(variable.as_bytes())?;
+        rest.strip_prefix(b"=")
+    });
+    String::from_utf8(value?.to_vec()).ok()
+}
+
+/// The link to the opening end of a connection, of a line of `/proc/net/tcp`.
+fn connection(line: &str, peer: SocketAddr, own: SocketAddr) -> Option<String> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let is = |field: usize, at: SocketAddr| {
+        let (address, port) = fields.get(field)?.split_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (parse(address)? == at.ip().to_canonical() && port == at.port()).then_some(())
+    };
+    is(1, peer)?;
+    is(2, own)?;
+    Some(format!("socket:[{}]", fields.get(9)?))
 }
 
 /// The link to a socket that listens there, of a line of `/proc/net/tcp`.
@@ -115,5 +169,16 @@ mod tests {
         assert_eq!(socket(&line(&format!("{other:08X}"), "0A"), at), None);
         assert_eq!(socket(&line(&own, "01"), at), None, "it is connected");
         assert_eq!(socket("nonsense", at), None);
+        let (peer, far): (SocketAddr, SocketAddr) = (
+            "192.168.4.11:8080".parse().unwrap(),
+            "192.168.4.12:80".parse().unwrap(),
+        );
+        let open = line(&own, "01").replace("00000000:0000 01", &format!("{other:08X}:0050 01"));
+        assert_eq!(connection(&open, peer, far), hit);
+        assert_eq!(
+            connection(&open, far, peer),
+            None,
+            "the other end is the lab's"
+        );
     }
 }

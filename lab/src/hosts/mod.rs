@@ -27,6 +27,7 @@ mod sftp;
 mod storage;
 mod systemctl;
 mod units;
+mod uses;
 mod within;
 mod zfs;
 
@@ -45,6 +46,7 @@ use machine::Machine;
 
 pub use gateway::{Gateway, Published};
 pub use ports::{Answers, Served, StandIn};
+pub use uses::Use;
 
 /// The port of SSH, and the unit behind it.
 const SSH: (u16, &str) = (22, "ssh");
@@ -155,6 +157,10 @@ struct Inner {
     zone: dns::Zone,
     /// Addresses that DHCP gave, by guest.
     leases: Mutex<BTreeMap<u32, IpAddr>>,
+    /// Who used stand-ins.
+    uses: uses::Uses,
+    /// The variable by which programs are told apart.
+    mark: OnceLock<&'static str>,
     /// Held while services are turned on and off.
     refreshing: tokio::sync::Mutex<()>,
     /// What has the stand-ins of clusters.
@@ -194,6 +200,8 @@ impl Hosts {
             cluster: OnceLock::new(),
             zone: zone.clone(),
             leases: Mutex::default(),
+            uses: uses::Uses::default(),
+            mark: OnceLock::new(),
             refreshing: tokio::sync::Mutex::default(),
             gateways: Mutex::default(),
             objects: Mutex::default(),

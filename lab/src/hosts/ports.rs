@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::commands::environment;
 use super::machine::Machine;
-use super::{Hosts, Inner, Role, SSH};
+use super::{Hosts, Inner, Role, SSH, uses};
 use crate::command::{Later, Serve};
 use crate::ssh;
 use crate::stand_in::{Listen, Service, Table, What};
@@ -104,11 +104,20 @@ impl Offer {
         self.port
     }
 
-    pub(super) fn service(&self, address: IpAddr, net: &Arc<dyn Listen>) -> Arc<Service> {
+    pub(super) fn service(
+        &self,
+        address: IpAddr,
+        lab: &Arc<Inner>,
+        net: &Arc<dyn Listen>,
+    ) -> Arc<Service> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let service = services.entry(address).or_insert_with(|| {
             let at = SocketAddr::new(address, self.port);
-            Arc::new(Service::new(at, self.what.clone(), Arc::clone(net)))
+            let seen = self
+                .is_stand_in
+                .then(|| uses::seen(Arc::downgrade(lab), at));
+            let service = Service::new(at, self.what.clone(), Arc::clone(net));
+            Arc::new(service.with_seen(seen))
         });
         Arc::clone(service)
     }
@@ -208,7 +217,7 @@ impl Inner {
                     }
                 }
                 for address in addresses.iter().filter(|_| on) {
-                    if let Err(error) = offer.service(*address, &net).set(true).await {
+                    if let Err(error) = offer.service(*address, self, &net).set(true).await {
                         tracing::warn!(%error, %address, port = offer.port, "nothing answers there in the lab");
                     }
                 }
@@ -281,16 +290,5 @@ impl Hosts {
         // A stand-in says so, whatever else there is.
         found.sort_by_key(|served| !matches!(served, Served::StandIn));
         found.into_iter().next().unwrap_or(Served::Unknown)
-    }
-
-    /// How many connections stand-ins have taken so far.
-    pub fn stand_ins_used(&self) -> u64 {
-        let machines = self.0.all().into_iter().chain(self.0.of_clusters());
-        let offers = machines.flat_map(|machine| machine.offers());
-        offers
-            .filter(|offer| offer.is_stand_in)
-            .flat_map(|offer| offer.known())
-            .map(|(_, service)| service.used())
-            .sum()
     }
 }

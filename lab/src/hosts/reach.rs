@@ -7,6 +7,7 @@ use hickory_proto::rr::{Name, RData, RecordType};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::names::NAMES_PORT;
+use super::uses::OUTSIDE;
 use super::{Hosts, listeners};
 use crate::dns::Answer;
 use crate::isolate::Error;
@@ -34,13 +35,14 @@ impl Hosts {
         Some(four.into_iter().chain(six).filter_map(address).collect())
     }
 
-    /// Opens a connection in the lab's network.
+    /// Opens a connection in the lab's network, from outside of it.
     ///
     /// # Errors
     ///
     /// What the system says there: refused where nothing listens, unreachable where nobody has the address.
     pub async fn connect(&self, to: SocketAddr, limit: Duration) -> Result<TcpStream, Error> {
-        self.0.sandbox.connect(None, to, limit).await
+        let from = to.is_ipv4().then_some(OUTSIDE);
+        self.0.sandbox.connect(from, to, limit).await
     }
 
     /// A socket for datagrams in the lab's network.

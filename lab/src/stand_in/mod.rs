@@ -5,5 +5,5 @@
 mod service;
 mod table;
 
-pub use service::{Listen, Program, Service, What};
+pub use service::{Listen, Program, Seen, Service, What};
 pub use table::{Row, Table, TableError};

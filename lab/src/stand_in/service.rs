@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +29,9 @@ pub trait Listen: Send + Sync {
 /// Starts a program of the host for one connection.
 pub type Program = Arc<dyn Fn() -> Later<Result<Process, String>> + Send + Sync>;
 
+/// Told of each connection with where it comes from, before anything answers on it.
+pub type Seen = Arc<dyn Fn(SocketAddr) -> Later<()> + Send + Sync>;
+
 /// What answers.
 #[derive(Clone)]
 pub enum What {
@@ -46,7 +48,7 @@ pub struct Service {
     address: SocketAddr,
     what: What,
     net: Arc<dyn Listen>,
-    used: Arc<AtomicU64>,
+    seen: Option<Seen>,
     running: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,19 +59,20 @@ impl Service {
             address,
             what,
             net,
-            used: Arc::default(),
+            seen: None,
             running: Mutex::default(),
         }
+    }
+
+    /// The same, which tells of its connections.
+    pub fn with_seen(mut self, seen: Option<Seen>) -> Self {
+        self.seen = seen;
+        self
     }
 
     /// Where it answers.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// How many connections it has taken.
-    pub fn used(&self) -> u64 {
-        self.used.load(Ordering::Acquire)
     }
 
     /// Whether it is on.
@@ -91,7 +94,7 @@ impl Service {
                 *running = Some(tokio::spawn(accept(
                     listener,
                     self.what.clone(),
-                    self.used.clone(),
+                    self.seen.clone(),
                 )));
             }
             (false, Some(task)) => {
@@ -112,22 +115,25 @@ impl Drop for Service {
     }
 }
 
-async fn accept(listener: TcpListener, what: What, used: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, what: What, seen: Option<Seen>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Connections end with the service.
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
             continue;
         };
-        used.fetch_add(1, Ordering::AcqRel);
         let what = what.clone();
+        let seen = seen.as_ref().map(|seen| seen(peer));
         open.spawn(async move {
+            if let Some(seen) = seen {
+                seen.await;
+            }
             match what {
                 What::Table(table) => table.serve(stream).await,
                 What::Program(program) => run(&program, stream).await,

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::probe::http::Http;
 use crate::process::{Background, Cancel, Redact};
 use crate::reach::Machines;
 use crate::redact::Redactor;
+use crate::remote::Marks;
 use crate::request::RunRequest;
 use crate::scope::Values;
 use crate::secrets::Secrets;
@@ -174,6 +176,10 @@ pub(super) struct Cx {
     pub(super) secretive: bool,
     /// Set for what is executed inside another step or after the guides: nothing waits for it, no event is its own.
     pub(super) inner: Option<&'static str>,
+    /// The programs that it runs on other machines.
+    pub(super) marks: Marks,
+    /// Whether one of them is a program that the book brings, or a question went to a stand-in.
+    pub(super) stood_in: Arc<AtomicBool>,
 }
 
 /// The durations of a step.
@@ -217,6 +223,8 @@ impl Cx {
             cancel: run.cancel.clone(),
             secretive: !step.uses.steps.is_empty() || !step.keys.secrets.is_empty(),
             inner: None,
+            marks: Marks::default(),
+            stood_in: Arc::default(),
         };
         if cx.item.is_some() || has_templates(at.guide(&run.book), step) {
             cx.fill_scope();

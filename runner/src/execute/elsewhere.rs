@@ -1,5 +1,6 @@
 //! Jobs on other machines: finds the machine, keeps others off it, and hands the job to its action.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use runbook::model::Target;
@@ -90,9 +91,9 @@ impl Job<'_> {
     /// A script of the lab may use programs that the book brings.
     fn notice(&self, cx: &Cx, call: &elsewhere::Call) {
         if cx.is_lab() {
-            let world = cx.run.due_guide(&cx.guide).world;
             let machine = vantage::machine(cx, &self.target);
-            cx.run.worlds.notice(world, &machine, &call.script.text);
+            let brings = cx.run.worlds.brings(&machine, &call.script.text);
+            cx.stood_in.fetch_or(brings, Ordering::Relaxed);
         }
     }
 
@@ -191,7 +192,11 @@ impl Cx {
                 return Err(super::judge::ended(Report::of(Ended::TimedOut(message))));
             }
         };
-        found.map_err(|lost| {
+        let noting = |machine: Machine| Machine {
+            remote: machine.remote.noting(self.marks.clone()),
+            ..machine
+        };
+        found.map(noting).map_err(|lost| {
             super::judge::ended(Report::of(match lost.is_absent {
                 true => Ended::Failed(lost.failure),
                 false => Ended::Unavailable(lost.failure),

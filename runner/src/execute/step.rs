@@ -3,6 +3,7 @@
 //! asked, `when`, blocked, a value of a skipped step, a program that the lab does not have, the gate, the step's kind.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use runbook::event::{EventKind, StepStarted};
@@ -140,24 +141,20 @@ async fn tell(run: &Arc<Run>, guide: &Arc<GuideCx>, place: u32, one: Item) -> Fi
 /// Executes a step or an item of it.
 async fn item(run: &Arc<Run>, guide: &Arc<GuideCx>, due: &Due, one: Option<Item>) -> (Cx, Outcome) {
     let mut cx = Cx::new(run, guide, due.at, one);
-    let before = stand_ins_used(&cx);
+    let (worlds, world) = (&run.worlds, run.due_guide(guide).world);
+    let before = worlds.stand_ins_used(world);
+    if cx.is_lab() {
+        worlds.note(world, &cx.marks);
+    }
     let mut outcome = rows(&mut cx, Some(due)).await;
-    // Of steps that ran at the same time each may have been the one: none of them stands for itself.
-    outcome.stand_in |= stand_ins_used(&cx) > before;
+    // Where it cannot be told which of several steps it was, none of them stands for itself.
+    outcome.stand_in |= cx.stood_in.load(Ordering::Relaxed)
+        || cx.is_lab() && worlds.used_by(world, &cx.marks, before).await;
     outcome.stand_in &= !matches!(
         outcome.state,
         State::Skipped | State::Blocked | State::Pending
     );
     (cx, outcome)
-}
-
-/// How many connections stand-ins of the step's lab have taken so far.
-fn stand_ins_used(cx: &Cx) -> u64 {
-    if !cx.is_lab() {
-        return 0;
-    }
-    let world = cx.run.due_guide(&cx.guide).world;
-    cx.run.worlds.stand_ins_used(world)
 }
 
 /// Executes a step inside another one: its items one after the other, the worst of them. Tells nothing.
@@ -177,6 +174,8 @@ pub(super) async fn inner(outer: &Cx, at: StepRef, why: &'static str) -> Outcome
         let mut cx = Cx::new(&outer.run, &outer.guide, at, one);
         cx.cancel = outer.cancel.clone();
         cx.inner = Some(why);
+        cx.marks = outer.marks.clone();
+        cx.stood_in = Arc::clone(&outer.stood_in);
         let mut outcome = rows(&mut cx, None).await;
         let artifact = cx.artifact_name(why);
         output::keep_output(&cx, &mut outcome, Some(&artifact), true);

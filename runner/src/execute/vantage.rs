@@ -5,14 +5,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use runbook::model::Target;
 use runbook_lab::hosts::Served;
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::context::Cx;
 use super::outcome::Outcome;
 use crate::action::{Ended, Report};
-use crate::probe::{Dial, Network};
+use crate::probe::{Dial, DialFuture, Network};
 use crate::world::LabNetwork;
 
 /// A place that a question goes to.
@@ -98,10 +101,40 @@ pub(super) async fn from_here(cx: &Cx, goals: &[Goal]) -> Result<Goes, Box<Outco
             Err(why) => return Ok(Goes::Nowhere(why)),
         }
     }
+    let noting = Noting {
+        network,
+        stood_in: Arc::clone(&cx.stood_in),
+    };
     Ok(Goes::Lab {
-        network: Network::Other(network as Arc<dyn Dial>),
+        network: Network::Other(Arc::new(noting)),
         stand_in,
     })
+}
+
+/// The lab's network as a step asks into it: a connection to a stand-in is noted, wherever the question was sent on to.
+struct Noting {
+    network: Arc<LabNetwork>,
+    stood_in: Arc<AtomicBool>,
+}
+
+impl Dial for Noting {
+    fn lookup<'a>(&'a self, host: &'a str) -> DialFuture<'a, Vec<IpAddr>> {
+        self.network.lookup(host)
+    }
+
+    fn connect(&self, to: SocketAddr, deadline: Duration) -> DialFuture<'_, TcpStream> {
+        let is_stand_in = self.network.served(to) == Served::StandIn;
+        self.stood_in.fetch_or(is_stand_in, Ordering::Relaxed);
+        self.network.connect(to, deadline)
+    }
+
+    fn datagrams(&self, to: SocketAddr) -> DialFuture<'_, UdpSocket> {
+        self.network.datagrams(to)
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        self.network.servers()
+    }
 }
 
 /// The places that are the lab's.

@@ -16,6 +16,7 @@ mod detach;
 mod frame;
 mod guests;
 mod login;
+mod marks;
 mod program;
 pub mod quote;
 mod transport;
@@ -27,6 +28,7 @@ pub use container::{Container, ExecError, ExecErrorKind, ExecFuture, InputEnd, P
 pub use detach::Detached;
 pub use guests::{GuestFuture, Guests};
 pub use login::Login;
+pub use marks::{MARK, Marks};
 pub use program::ScriptError;
 pub use program::{Program, Script};
 pub use transport::{Answer, Finished, Remote, Standing, Way};

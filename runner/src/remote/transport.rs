@@ -11,6 +11,7 @@ use super::connections::Connections;
 use super::container::Container;
 use super::frame::{Frame, Told};
 use super::login::Login;
+use super::marks::Marks;
 use super::program::{self, Program};
 use crate::process::{
     self, Background, Cancel, Collector, End, Exit, Input, Limits, Output, Record, Stream,
@@ -52,6 +53,8 @@ pub struct Remote {
     name: String,
     way: Way,
     connections: Arc<Connections>,
+    /// Whose programs these are.
+    marks: Option<Marks>,
 }
 
 /// What became of a program on another machine.
@@ -98,7 +101,15 @@ impl Remote {
             name: name.into(),
             way,
             connections,
+            marks: None,
         }
+    }
+
+    /// The same, which notes the number of each program that it runs before it begins. What stays up or is detached is not
+    /// noted: it may do something for others.
+    pub fn noting(mut self, marks: Marks) -> Self {
+        self.marks = Some(marks);
+        self
     }
 
     /// What people call it: `lxc/web`.
@@ -122,6 +133,9 @@ impl Remote {
     ) -> Result<Finished, RemoteError> {
         let started = Instant::now();
         let nonce = nonce();
+        if let Some(marks) = &self.marks {
+            marks.add(&nonce);
+        }
         let input = program.input(&self.way, &nonce, limits.timeout)?;
         let (frame, told) = Frame::new(&nonce, record.redact);
         let record = Record {

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use runbook::model::Book;
 use runbook_lab::Homelab;
@@ -145,7 +144,6 @@ pub(super) async fn open(
             .as_ref()
             .map(|machines| Arc::new(LabNetwork::new(machines.hosts())))
             .map_err(Clone::clone),
-        brought: AtomicU64::new(0),
         identity: OnceCell::new(),
         clusters,
         _machines: machines.ok(),

@@ -18,11 +18,11 @@ mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runbook::model::Book;
 use runbook_lab::Homelab;
+use runbook_lab::hosts::Use;
 use runbook_proxmox::{Client, ErrorKind, cluster};
 use tokio::sync::OnceCell;
 
@@ -36,7 +36,7 @@ use crate::action::Failure;
 use crate::origins::Origins;
 use crate::process::Cancel;
 use crate::reach::{Lost, PodPlace, Reach, ReachFuture};
-use crate::remote::{Guests, SshSettings};
+use crate::remote::{Guests, Marks, SshSettings};
 use crate::request::RunRequest;
 use crate::secrets::Secrets;
 
@@ -56,6 +56,8 @@ pub struct Worlds {
     secrets: Arc<Secrets>,
     cancel: Cancel,
     worlds: Mutex<HashMap<u32, Arc<OnceCell<Arc<World>>>>>,
+    /// The programs of the steps of each world.
+    noted: Mutex<HashMap<u32, Vec<Marks>>>,
 }
 
 /// What targets are reached by.
@@ -64,8 +66,6 @@ pub struct World {
     ssh: Result<SshSettings, String>,
     /// The lab's network, or why there is none; there is none on a real profile.
     network: Result<Arc<LabNetwork>, String>,
-    /// How many scripts have used programs that the book brings.
-    brought: AtomicU64,
     identity: OnceCell<BTreeMap<String, String>>,
     clusters: Clusters,
     // Before the API that they follow.
@@ -105,6 +105,7 @@ impl Worlds {
             secrets,
             cancel,
             worlds: Mutex::default(),
+            noted: Mutex::default(),
         }
     }
 
@@ -180,25 +181,41 @@ impl Worlds {
         Ok(path)
     }
 
-    /// How often stand-ins of a world were used so far: connections to services and scripts with programs that the book
-    /// brings. Nothing is started for it.
-    pub fn stand_ins_used(&self, world: u32) -> u64 {
-        let Some(world) = self.started(world) else {
-            return 0;
-        };
-        let connections = world.network.as_ref().map_or(0, |it| it.stand_ins_used());
-        connections + world.brought.load(Ordering::Acquire)
+    /// How many connections stand-ins of a world have taken so far. Nothing is started for it.
+    pub fn stand_ins_used(&self, world: u32) -> usize {
+        let network = self.started(world).and_then(|world| world.network().ok());
+        network.map_or(0, |network| network.stand_ins_used())
     }
 
-    /// Notices that a script runs on a machine of the lab: it may use a program that the book brings.
-    pub fn notice(&self, world: u32, machine: &str, script: &str) {
+    /// Notes whose programs run in a world from now on.
+    pub fn note(&self, world: u32, marks: &Marks) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.entry(world).or_default().push(marks.clone());
+    }
+
+    /// Whether stand-ins were used by these programs since that number of connections; or by somebody who cannot be told from
+    /// them. Probes of this machine know it themselves.
+    pub async fn used_by(&self, world: u32, marks: &Marks, since: usize) -> bool {
+        let network = self.started(world).and_then(|world| world.network().ok());
+        let Some(network) = network else {
+            return false;
+        };
+        let uses = network.stand_in_uses(since).await;
+        let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = noted.get(&world).map(Vec::as_slice).unwrap_or_default();
+        uses.iter().any(|by| match by {
+            Use::Outside => false,
+            Use::Marked(mark) => {
+                marks.contains(mark) || !others.iter().any(|other| other.contains(mark))
+            }
+            Use::Unknown => true,
+        })
+    }
+
+    /// Whether a script on a machine of the lab uses a program that the book brings.
+    pub fn brings(&self, machine: &str, script: &str) -> bool {
         let overlay = self.folder.join(machines::OVERLAYS).join(machine);
-        if self.is_lab
-            && brought::is_used(&overlay, script)
-            && let Some(world) = self.started(world)
-        {
-            world.brought.fetch_add(1, Ordering::AcqRel);
-        }
+        self.is_lab && brought::is_used(&overlay, script)
     }
 
     /// A world that was asked for already.

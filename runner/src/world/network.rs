@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use runbook_lab::hosts::{Hosts, Served};
+use runbook_lab::hosts::{Hosts, Served, Use};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::probe::{Dial, DialFuture, ProbeError};
+use crate::remote::MARK;
 
 /// The network of a lab.
 pub struct LabNetwork {
@@ -15,6 +16,7 @@ pub struct LabNetwork {
 
 impl LabNetwork {
     pub(super) fn new(hosts: Hosts) -> Self {
+        hosts.mark_by(MARK);
         Self { hosts }
     }
 
@@ -37,8 +39,13 @@ impl LabNetwork {
     }
 
     /// How many connections stand-ins have taken so far.
-    pub fn stand_ins_used(&self) -> u64 {
+    pub fn stand_ins_used(&self) -> usize {
         self.hosts.stand_ins_used()
+    }
+
+    /// Who opened them, from that number on.
+    pub async fn stand_in_uses(&self, from: usize) -> Vec<Use> {
+        self.hosts.stand_in_uses(from).await
     }
 }
 

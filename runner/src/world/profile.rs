@@ -3,7 +3,6 @@
 //! Reads files and secrets; connects to nothing.
 
 use std::fs;
-use std::sync::atomic::AtomicU64;
 
 use runbook::node::Node;
 use runbook_proxmox::{Auth, Client, Endpoint, Trust};
@@ -41,7 +40,6 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
         proxmox,
         ssh: Ok(settings),
         network: Err("a real profile has its own network".to_owned()),
-        brought: AtomicU64::new(0),
         identity: OnceCell::new(),
         clusters: Clusters::of_profile(&worlds.book.inventory, &worlds.profile, &worlds.folder),
         _machines: None,

@@ -400,3 +400,43 @@ fn a_node_downloads_what_another_host_of_the_lab_serves() {
     assert_eq!(step("nobody")["changed"], false);
     assert_eq!(last["stand_in"], 5);
 }
+
+#[test]
+fn who_used_a_stand_in_is_told_from_those_that_ran_meanwhile() {
+    let each = |id: &str, ask: &str| {
+        script(
+            &format!(
+                "id: {id}\non: node/pve1\neffect: read\nneeds: []\ntimeout: 60s\neach: {{who: [asks, waits]}}"
+            ),
+            &format!(
+                "f=/root/{id}; : > $f.{{{{ who }}}}\n\
+                 for n in $(seq 300); do test -e $f.asks -a -e $f.waits && break; sleep 0.1; done\n\
+                 if test {{{{ who }}}} = asks; then {ask} >/dev/null; : > $f.done; fi\n\
+                 for n in $(seq 300); do test -e $f.done && break; sleep 0.1; done; test -e $f.done"
+            ),
+        )
+    };
+    let book = book(
+        &[
+            each("told", "curl -sf http://web:3000/api/health"),
+            // Who hides what it was started with cannot be told from the other.
+            each("hidden", "env -i /usr/bin/curl -sf http://web:3000/api/health"),
+            typed("id: probe\nneeds: []\neach: {path: [/api/health, /x]}\nhttp: {url: 'http://web:3000{{ path }}'}\nexpect: {status: {at-least: 200}}"),
+        ]
+        .concat(),
+    );
+    let Some((step, _)) = verify(&book) else {
+        return;
+    };
+    for (name, stand_in) in [
+        ("told@asks", true),
+        ("told@waits", false),
+        ("hidden@asks", true),
+        ("hidden@waits", true),
+        ("probe", true),
+    ] {
+        let event = step(name);
+        assert_eq!(event["state"], "passed", "{name}: {event:#}");
+        assert_eq!(event["stand_in"], stand_in, "{name}: {event:#}");
+    }
+}
