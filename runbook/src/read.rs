@@ -390,7 +390,7 @@ pub fn json(node: &Node, ty: &Type) -> Result<Value, ReadError> {
                 .map(|item| json(item, ty))
                 .collect::<Result<_, _>>()?,
         ),
-        Type::Map(ty) => Value::Object(
+        Type::Map(ty) | Type::Numbered(_, ty) => Value::Object(
             entries(node)?
                 .iter()
                 .map(|entry| Ok((entry.key.clone(), json(&entry.value, ty)?)))
@@ -430,6 +430,8 @@ pub fn json(node: &Node, ty: &Type) -> Result<Value, ReadError> {
         | Type::Word(_)
         | Type::Range
         | Type::Checksum
+        | Type::Commit
+        | Type::Disk
         | Type::Ref
         | Type::Target
         | Type::File

@@ -48,10 +48,16 @@ pub enum Type {
     Range,
     /// `sha256:` and 64 hexadecimal digits.
     Checksum,
+    /// The full name of a commit: 40 hexadecimal digits.
+    Commit,
+    /// A storage and a size: `local-lvm:32GiB`.
+    Disk,
     /// A list; one value stands for a list of one.
     List(&'static Type),
     /// A map with free keys.
     Map(&'static Type),
+    /// A map whose keys are this word and a number: `mp0`.
+    Numbered(&'static str, &'static Type),
     /// A map with these keys, which belong together as the groups say.
     Record(&'static [FieldSpec], &'static [Group]),
     /// A map with these keys and any others.

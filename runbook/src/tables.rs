@@ -191,7 +191,7 @@ fn inner_keys(ty: &Type) -> String {
             .map(|field| code(field.name))
             .collect::<Vec<_>>()
             .join(", "),
-        Type::Map(Type::Record(fields, _)) => fields
+        Type::Map(Type::Record(fields, _)) | Type::Numbered(_, Type::Record(fields, _)) => fields
             .iter()
             .map(|field| code(field.name))
             .collect::<Vec<_>>()
@@ -419,7 +419,7 @@ pub fn rules() -> String {
 /// A type as the manual writes it.
 fn type_text(ty: &Type) -> String {
     match ty {
-        Type::Text => "text".into(),
+        Type::Text | Type::Commit | Type::Disk => "text".into(),
         Type::Int => "int".into(),
         Type::Number => "number".into(),
         Type::Bool => "bool".into(),
@@ -436,7 +436,7 @@ fn type_text(ty: &Type) -> String {
         Type::Checksum => "`sha256:…`".into(),
         Type::List(inner) => format!("list of {}", type_text(inner)),
         Type::Map(Type::Record(..)) => "map of map".into(),
-        Type::Map(inner) => format!("map of {}", type_text(inner)),
+        Type::Map(inner) | Type::Numbered(_, inner) => format!("map of {}", type_text(inner)),
         Type::Record(fields, _) => match fields {
             fields if fields.len() <= 3 => {
                 format!(

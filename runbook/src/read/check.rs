@@ -10,6 +10,9 @@ use crate::source::Span;
 use crate::spec::{FieldSpec, Group, Type};
 use crate::suggest;
 
+/// Digits of a commit's full name.
+const COMMIT_DIGITS: usize = 40;
+
 /// Whether the type of a node is known only when it is rendered: a scalar with a template.
 pub fn deferred(node: &Node) -> bool {
     matches!(&node.kind, Kind::Scalar(scalar) if crate::template::has_template(&scalar.text))
@@ -39,6 +42,8 @@ pub(super) fn fits(ty: &Type, node: &Node, name: &str, errors: &mut Vec<ReadErro
         Type::Word(words) => word(node, words).map(drop),
         Type::Target => target(node).map(drop),
         Type::Checksum => checksum(node),
+        Type::Commit => commit(node),
+        Type::Disk => disk(node),
         Type::Ref => reference(node).map(drop),
         Type::Nullable(ty) => {
             if !is_null(node) {
@@ -54,6 +59,14 @@ pub(super) fn fits(ty: &Type, node: &Node, name: &str, errors: &mut Vec<ReadErro
         }
         Type::Map(ty) => entries(node).map(|entries| {
             for entry in entries.iter() {
+                fits(ty, &entry.value, &entry.key, errors);
+            }
+        }),
+        Type::Numbered(word, ty) => entries(node).map(|entries| {
+            for entry in entries.iter() {
+                if !is_numbered(&entry.key, word) {
+                    errors.push(not_numbered(entry, word, name));
+                }
                 fits(ty, &entry.value, &entry.key, errors);
             }
         }),
@@ -106,13 +119,19 @@ fn either(
 fn shape_fits(ty: &Type, node: &Node) -> bool {
     match &node.kind {
         Kind::Map(_) => {
-            matches!(ty, Type::Map(_) | Type::Record(..) | Type::Open(_))
-                || matches!(ty, Type::List(Type::Map(_) | Type::Record(..)))
+            matches!(
+                ty,
+                Type::Map(_) | Type::Numbered(..) | Type::Record(..) | Type::Open(_)
+            ) || matches!(ty, Type::List(Type::Map(_) | Type::Record(..)))
         }
         Kind::List(_) => matches!(ty, Type::List(_)),
         _ => !matches!(
             ty,
-            Type::Map(_) | Type::Record(..) | Type::Open(_) | Type::List(Type::Map(_))
+            Type::Map(_)
+                | Type::Numbered(..)
+                | Type::Record(..)
+                | Type::Open(_)
+                | Type::List(Type::Map(_))
         ),
     }
 }
@@ -130,6 +149,53 @@ fn checksum(node: &Node) -> Result<(), ReadError> {
         format!("{} is not a checksum", found(node)),
         "write `sha256:` and its 64 hexadecimal digits",
     ))
+}
+
+fn commit(node: &Node) -> Result<(), ReadError> {
+    let text = text(node)?;
+    if text.len() == COMMIT_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(());
+    }
+    Err(ReadError::new(
+        node.span,
+        format!("{} is no full name of a commit", found(node)),
+        "write all 40 digits: a branch or a tag may mean something else tomorrow",
+    ))
+}
+
+fn disk(node: &Node) -> Result<(), ReadError> {
+    let text = text(node)?;
+    let size = match text.split_once(':') {
+        Some((storage, size)) if !storage.is_empty() => size,
+        _ => {
+            return Err(ReadError::new(
+                node.span,
+                format!("{} is no disk", found(node)),
+                "write its storage and its size: `local-lvm:32GiB`",
+            ));
+        }
+    };
+    match crate::value::size(size) {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            let (message, hint) = why.split_once(": ").unwrap_or((&why, "write `32GiB`"));
+            Err(ReadError::new(node.span, message, hint))
+        }
+    }
+}
+
+fn is_numbered(key: &str, word: &str) -> bool {
+    let number = key.strip_prefix(word);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn not_numbered(entry: &Entry, word: &str, name: &str) -> ReadError {
+    ReadError {
+        rule: "unknown-key",
+        span: entry.key_span,
+        message: format!("`{name}` has no key `{}`", super::cut(&entry.key)),
+        hint: Some(format!("its keys are `{word}0`, `{word}1` …")),
+    }
 }
 
 /// A reference as it is written.

@@ -182,3 +182,65 @@ fn errors_of_either_are_those_of_the_shape_that_was_written() {
     );
     assert_eq!(errors[0].message, "a list is not text");
 }
+
+#[test]
+fn names_of_mounts_and_devices_disks_and_commits_are_known_before_a_run() {
+    let told = |action: &str, field: &str, text: &str| {
+        let mut errors = Vec::new();
+        let field = spec::action(action).unwrap().field(field).unwrap();
+        check(&field.ty, &node(text), &mut errors);
+        let errors = errors.into_iter().map(|error| {
+            let hint = error.hint.unwrap_or_default();
+            format!("{}; {hint}", error.message)
+        });
+        errors.collect::<Vec<_>>()
+    };
+    let full = "8386465a927ac72f518d1c54ce21fe3c2df03407";
+    for (action, field, text) in [
+        (
+            "lxc",
+            "mounts",
+            "{mp0: {disk: 'tank:1GiB', path: /x}, mp17: null}",
+        ),
+        ("vm", "pci", "{hostpci0: {mapping: gpu}, hostpci1: null}"),
+        ("vm", "disk", "tank:32GiB"),
+        ("lxc", "disk", "'{{ vars.disk }}'"),
+        ("helper-script", "commit", full),
+    ] {
+        assert_eq!(told(action, field, text), [""; 0], "{action} {text}");
+    }
+    for (action, field, text, expected) in [
+        (
+            "lxc",
+            "mounts",
+            "{data: {disk: 'tank:1GiB', path: /x}}",
+            "`value` has no key `data`; its keys are `mp0`, `mp1` …",
+        ),
+        (
+            "vm",
+            "pci",
+            "{hostpci: {mapping: gpu}}",
+            "`value` has no key `hostpci`; its keys are `hostpci0`, `hostpci1` …",
+        ),
+        (
+            "lxc",
+            "disk",
+            "32GiB",
+            "`32GiB` is no disk; write its storage and its size: `local-lvm:32GiB`",
+        ),
+        (
+            "lxc",
+            "mounts",
+            "{mp0: {disk: 'tank:much', path: /x}}",
+            "`much` is not a size; write `8GiB`, `500MB` or bytes",
+        ),
+        (
+            "helper-script",
+            "commit",
+            "main",
+            "`main` is no full name of a commit; write all 40 digits: a branch or a tag may mean something else tomorrow",
+        ),
+    ] {
+        assert_eq!(told(action, field, text), [expected], "{action} {text}");
+    }
+}

@@ -219,11 +219,16 @@ fn ty(ty_: &Type) -> Value {
         Type::Checksum => {
             template(json!({"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"}))
         }
+        Type::Commit => template(json!({"type": "string", "pattern": "^[0-9a-fA-F]{40}$"})),
+        Type::Disk => template(json!({"type": "string", "pattern": "^[^:]+:[0-9]"})),
         Type::List(inner) => {
             let inner = ty(inner);
             template(json!({"anyOf": [inner, {"type": "array", "items": inner}]}))
         }
         Type::Map(inner) => template(json!({"type": "object", "additionalProperties": ty(inner)})),
+        Type::Numbered(word, inner) => template(json!({
+            "type": "object", "patternProperties": {format!("^{word}[0-9]+$"): ty(inner)}, "additionalProperties": false,
+        })),
         Type::Record(fields, groups) => record(fields, groups),
         Type::Open(fields) => json!({"type": "object", "properties": properties(fields)}),
         Type::Nullable(inner) => json!({"anyOf": [ty(inner), {"type": "null"}]}),

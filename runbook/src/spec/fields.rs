@@ -39,7 +39,7 @@ const MEMORY: FieldSpec = field("memory", Type::Size, "memory");
 const SWAP: FieldSpec = field("swap", Type::Size, "swap");
 const DISK: FieldSpec = field(
     "disk",
-    Type::Text,
+    Type::Disk,
     "the root disk, `STORE:SIZE`; grows only",
 );
 const NET: FieldSpec = field(
@@ -86,15 +86,18 @@ pub(super) static LXC: &[FieldSpec] = &[
     NET,
     field(
         "mounts",
-        Type::Map(&Type::Nullable(&Type::Record(
-            &[
-                field("source", Type::Text, "a directory of the node"),
-                field("disk", Type::Text, "a volume, `STORE:SIZE`"),
-                field("path", Type::Text, "where it is mounted").required(),
-                field("read-only", Type::Bool, "mounted read-only"),
-            ],
-            &[Group::OneOf(&["source", "disk"])],
-        ))),
+        Type::Numbered(
+            "mp",
+            &Type::Nullable(&Type::Record(
+                &[
+                    field("source", Type::Text, "a directory of the node"),
+                    field("disk", Type::Disk, "a volume, `STORE:SIZE`"),
+                    field("path", Type::Text, "where it is mounted").required(),
+                    field("read-only", Type::Bool, "mounted read-only"),
+                ],
+                &[Group::OneOf(&["source", "disk"])],
+            )),
+        ),
         "mount points by name, `mp0: {source or disk, path}`",
     ),
     field(
@@ -153,14 +156,17 @@ pub(super) static VM: &[FieldSpec] = &[
     ),
     field(
         "pci",
-        Type::Map(&Type::Nullable(&Type::Record(
-            &[
-                field("mapping", Type::Text, "a resource mapping of the cluster"),
-                field("id", Type::Text, "an address of the node"),
-                field("pcie", Type::Bool, "as a PCI Express device"),
-            ],
-            &[Group::OneOf(&["mapping", "id"])],
-        ))),
+        Type::Numbered(
+            "hostpci",
+            &Type::Nullable(&Type::Record(
+                &[
+                    field("mapping", Type::Text, "a resource mapping of the cluster"),
+                    field("id", Type::Text, "an address of the node"),
+                    field("pcie", Type::Bool, "as a PCI Express device"),
+                ],
+                &[Group::OneOf(&["mapping", "id"])],
+            )),
+        ),
         "devices by name, `hostpci0: {mapping or id}`; `null` removes one",
     ),
     field("bios", Type::Text, "`seabios` or `ovmf`"),
@@ -239,7 +245,7 @@ pub(super) static HELPER_SCRIPT: &[FieldSpec] = &[
     field("app", Type::Text, "the script's name"),
     field(
         "commit",
-        Type::Text,
+        Type::Commit,
         "the commit it is pinned to, required with `app`",
     ),
     field("url", Type::Text, "where it is downloaded from"),

@@ -137,7 +137,7 @@ fn fields_that_do_not_go_together_are_told() {
         ),
         (
             json!({"mounts": {"data": {"source": "/x", "path": "/y"}}}),
-            "`data` is no mount point",
+            "`mounts` has no key `data`",
         ),
     ] {
         let message = message.replace("1000` is", "1kB` is");

@@ -190,12 +190,6 @@ impl Reader<'_> {
             return Ok(());
         };
         for mount in read::entries(node)?.iter() {
-            if !keys::is_numbered(&mount.key, "mp") {
-                return Err(wrong(
-                    format!("`{}` is no mount point", mount.key),
-                    "name it `mp0`, `mp1` …",
-                ));
-            }
             if read::is_null(&mount.value) {
                 self.key(mount.key.clone(), Wanted::Absent);
                 continue;
@@ -293,12 +287,6 @@ impl Reader<'_> {
             return Ok(());
         };
         for device in read::entries(node)?.iter() {
-            if !keys::is_numbered(&device.key, "hostpci") {
-                return Err(wrong(
-                    format!("`{}` is no PCI device of a guest", device.key),
-                    "name it `hostpci0`, `hostpci1` …",
-                ));
-            }
             if read::is_null(&device.value) {
                 self.key(device.key.clone(), Wanted::Absent);
                 continue;
