@@ -68,6 +68,23 @@ fn a_container_is_copied_and_the_copy_is_the_books() {
 }
 
 #[test]
+fn what_was_made_a_moment_ago_is_copied_by_its_name() {
+    let home = Home::with(json!([]));
+    // The list of all guests has no names of new ones for some seconds.
+    let steps = step(
+        "id: first\non: node/pve1\nlxc: {vmid: 150, hostname: first, template: debian-12-standard, state: stopped}",
+    ) + &step("id: copy\non: lxc/web\nlxc: {clone: {from: first, full: true}}");
+    let ran = home.book(&steps).run();
+    assert_eq!(
+        ran.states(),
+        ["first passed", "copy passed"],
+        "{} {}",
+        ran.why("first"),
+        ran.why("copy")
+    );
+}
+
+#[test]
 fn a_machine_becomes_a_template_which_is_copied() {
     let home = Home::with(json!([guest(300, "qemu", "golden")]));
     let template =

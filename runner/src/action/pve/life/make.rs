@@ -127,15 +127,26 @@ async fn make(world: &World, wish: &Wish, new: &Guest) -> Done<Created> {
 async fn original(world: &World, wish: &Wish, from: &str) -> Done<Guest> {
     let guests = world.read(cluster::guests(&world.client)).await?;
     let number = from.rsplit('/').next().unwrap_or(from);
-    let mut same = guests.into_iter().filter(|listed| {
-        listed.guest.kind == kind_of(wish.subject.kind)
-            && match number.parse::<u32>() {
-                Ok(vmid) => listed.guest.vmid == vmid,
-                Err(_) => listed.name.as_deref() == Some(number),
-            }
-    });
+    let vmid = number.parse::<u32>().ok();
+    let mut same = Vec::new();
+    for listed in guests {
+        let is = listed.guest.kind == kind_of(wish.subject.kind)
+            && match (vmid, &listed.name) {
+                (Some(vmid), _) => listed.guest.vmid == vmid,
+                (None, Some(name)) => name == number,
+                // The list has no name yet of what was just made.
+                (None, None) => {
+                    let seen = world.look(listed.guest.clone()).await?;
+                    seen.is_some_and(|seen| seen.name().is_some_and(|name| name == number))
+                }
+            };
+        if is {
+            same.push(listed.guest);
+        }
+    }
+    let mut same = same.into_iter();
     match (same.next(), same.next()) {
-        (Some(only), None) => Ok(only.guest),
+        (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(Stop::refused(
             format!("several guests are named `{from}`"),
             "write the number of the one to be copied",
