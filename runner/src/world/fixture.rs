@@ -1,6 +1,6 @@
 //! What the lab's Proxmox VE knows at first: the inventory's nodes and guests, and what `facts.lab` adds.
 //!
-//! A guest that some step of the book can create is absent; every other one runs unless `facts.lab.state` says otherwise.
+//! A guest that some step of the book can create is absent, every other one runs, unless `facts.lab.state` says otherwise.
 //! Pure: nothing is started here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,7 @@ pub fn vmids(inventory: &Inventory) -> BTreeMap<String, i64> {
     vmids
 }
 
-/// Guests that are not there at first: a step can create them, or the inventory says so.
+/// Guests that are not there at first: the inventory says so, or says nothing and a step can create them.
 pub fn absent(book: &Book) -> BTreeSet<String> {
     let steps = book.guides.iter().flat_map(|guide| &guide.steps);
     let mut absent: BTreeSet<String> = steps
@@ -107,9 +107,12 @@ pub fn absent(book: &Book) -> BTreeSet<String> {
         .map(|guest| guest.name.clone())
         .collect();
     for guest in &book.inventory.guests {
-        if lab_text(&guest.node, "state") == Some("absent") {
-            absent.insert(guest.name.clone());
-        }
+        // What the inventory says counts, also where a step could make it.
+        match lab_text(&guest.node, "state") {
+            Some("absent") => absent.insert(guest.name.clone()),
+            Some(_) => absent.remove(&guest.name),
+            None => false,
+        };
     }
     absent
 }

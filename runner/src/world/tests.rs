@@ -24,6 +24,7 @@ guests:
   made: {kind: lxc, vmid: 130, node: pve2}
   gone: {kind: lxc, vmid: 131, node: pve2, facts: {lab: {state: absent}}}
   off: {kind: vm, vmid: 201, node: pve2, facts: {lab: {state: stopped}}}
+  kept: {kind: lxc, vmid: 132, node: pve2, facts: {lab: {state: stopped}}}
   any: {kind: vm}
 ";
 
@@ -49,7 +50,7 @@ fn book_of(inventory: &str) -> Arc<Book> {
             Err(runbook::book::FileError::Missing)
         }
     }
-    let chapter = "# G\n\n## S\n\n```runbook\nid: make\non: lxc/made\nlxc: {template: debian-12-standard, state: running}\n```\n";
+    let chapter = "# G\n\n## S\n\n```runbook\nid: make\non: lxc/made\nlxc: {template: debian-12-standard, state: running}\n```\n\n```runbook\nid: kept\non: lxc/kept\nlxc: {template: debian-12-standard, state: running}\n```\n";
     let input = runbook::book::Input {
         chapters: vec![runbook::book::ChapterInput {
             path: "src/g.md".into(),
@@ -95,7 +96,7 @@ async fn a_lab_answers_with_what_the_inventory_says() {
         .map(|listed| (listed.guest.vmid, listed.guest.node))
         .collect();
     guests.sort();
-    let expected = [(100, "pve1"), (101, "pve1"), (201, "pve2")];
+    let expected = [(100, "pve1"), (101, "pve1"), (132, "pve2"), (201, "pve2")];
     let expected = expected
         .into_iter()
         .map(|(vmid, node)| (vmid, node.to_owned()));
