@@ -560,6 +560,9 @@ async fn guests_are_up_and_down_with_the_api() {
     );
     let said = lab.good("pve1", &restore).await;
     assert!(said.ends_with("one\n"), "{said}");
+    // Who is not of the inventory is called as its configuration says.
+    let name = "pct stop 150 && pct set 150 --hostname copy && pct start 150 && pct exec 150 -- sh -c 'hostname; uname -n; cat /etc/hostname'";
+    assert_eq!(lab.good("pve1", name).await, "copy\ncopy\ncopy\n");
     lab.good("pve1", "pct stop 150 && pct destroy 150").await;
     assert_eq!(lab.run("pve1", "pct status 150").await.0, 2);
 }

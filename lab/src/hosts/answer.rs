@@ -68,7 +68,7 @@ pub(super) async fn answer(machine: &Arc<Machine>, call: Call, streams: Vec<Owne
 }
 
 fn hostname(machine: &Machine, args: &[String]) -> Said {
-    let name = &machine.spec.name;
+    let name = machine.called();
     match args {
         [] => Said::out(format!("{name}\n")),
         [flag] => match flag.as_str() {

@@ -24,6 +24,7 @@ use super::records::Packages;
 use super::units::Units;
 use super::{Inner, Role, Spec, sftp};
 use crate::command::{Later, Process};
+use crate::fixture::GuestKind;
 use crate::isolate::{self, Bind, HostConfig, Root, User};
 use crate::ssh::{self, Start};
 
@@ -214,6 +215,7 @@ impl Machine {
             });
         }
         self.write_groups(&boot)?;
+        self.write_name()?;
         let names = self.read_names();
         {
             let mut records = self.records();
@@ -222,7 +224,7 @@ impl Machine {
             records.units.boot();
         }
         let config = HostConfig {
-            hostname: self.spec.name.clone(),
+            hostname: self.called(),
             root: self.root.path().to_owned(),
             binds,
         };
@@ -300,6 +302,26 @@ impl Machine {
         self.root.clone().remove()?;
         other.copy_to(path)?;
         fs::write(path.join("etc/hostname"), format!("{}\n", self.spec.name))
+    }
+
+    /// What a guest is called in its configuration: a container gets it with each start, a virtual machine has it from its
+    /// first one, as by cloud-init.
+    fn write_name(&self) -> io::Result<()> {
+        let Role::Guest { kind, .. } = self.spec.role else {
+            return Ok(());
+        };
+        let name = self.called();
+        let is = super::boot::read(self.root.path(), "etc/hostname");
+        let is_given = kind == GuestKind::Lxc || is.trim() == self.spec.name;
+        if !is_given || is.trim() == name {
+            return Ok(());
+        }
+        // Not written over: a link of the machine's would lead elsewhere.
+        let file = self.root.path().join("etc/hostname");
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => fs::write(&file, format!("{name}\n")),
+        }
     }
 
     /// IOMMU groups as the kernel shows them, from the node's devices.
