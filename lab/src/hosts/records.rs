@@ -77,7 +77,7 @@ impl Packages {
 
     /// `apt-get [OPTIONS] update|install|remove|purge|upgrade [NAME…]`.
     pub(super) fn apt(&mut self, args: &[String]) -> Said {
-        let (mut words, mut only_upgrade) = (Vec::new(), false);
+        let (mut words, mut only_upgrade, mut simulate) = (Vec::new(), false, false);
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             match arg.as_str() {
@@ -93,6 +93,7 @@ impl Packages {
                 | "--allow-change-held-packages"
                 | "--" => {}
                 "--only-upgrade" => only_upgrade = true,
+                "-s" | "--simulate" | "--just-print" | "--dry-run" | "--no-act" => simulate = true,
                 _ if arg.starts_with("-o") => {}
                 _ if arg.starts_with('-') => {
                     return fail(100, format!("E: the lab does not serve `{arg}` of apt-get"));
@@ -103,6 +104,7 @@ impl Packages {
         let Some((verb, names)) = words.split_first() else {
             return fail(100, "E: apt-get without a command");
         };
+        let before = self.clone();
         match verb.as_str() {
             "update" | "upgrade" | "dist-upgrade" | "clean" | "autoremove" => {}
             "install" => {
@@ -118,10 +120,31 @@ impl Packages {
             "remove" | "purge" => names.iter().for_each(|name| drop(self.0.remove(name))),
             other => return fail(100, format!("E: Invalid operation {other}")),
         }
+        if simulate {
+            let after = std::mem::replace(self, before);
+            return Said::out(self.steps_to(&after));
+        }
         Said::out(format!(
             "{verb}: {} (a record of the lab)\n",
             names.join(" ")
         ))
+    }
+
+    /// What `apt-get -s` says would be done.
+    fn steps_to(&self, after: &Self) -> String {
+        let inst = after.0.iter().filter_map(|(name, version)| {
+            let had = match self.0.get(name) {
+                Some(is) if is == version => return None,
+                Some(is) => format!("[{is}] "),
+                None => String::new(),
+            };
+            Some(format!(
+                "Inst {name} {had}({version} lab:1/stable [amd64])\n"
+            ))
+        });
+        let remv = self.0.iter().filter(|(name, _)| !after.has(name));
+        let remv = remv.map(|(name, version)| format!("Remv {name} [{version}]\n"));
+        inst.chain(remv).collect()
     }
 }
 
@@ -174,7 +197,17 @@ mod tests {
         assert_eq!(packages.apt(&args("-y remove curl")).code, 0);
         assert_eq!(packages.query(&args("-W curl")).code, 1);
         assert_eq!(packages.apt(&args("frobnicate")).code, 100);
-        assert_eq!(packages.apt(&args("--simulate install x")).code, 100);
-        assert!(!packages.has("x"));
+        let said = packages.apt(&args("-q --simulate install x nginx=2.0"));
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (
+                0,
+                "Inst nginx [1.26.3-3] (2.0 lab:1/stable [amd64])\nInst x (1.0-1 lab:1/stable [amd64])\n"
+            )
+        );
+        assert!(!packages.has("x"), "nothing was done");
+        let said = packages.apt(&args("-s remove nginx"));
+        assert_eq!(said.out, "Remv nginx [1.26.3-3]\n");
+        assert_eq!(packages.apt(&args("--frobnicate install x")).code, 100);
     }
 }
