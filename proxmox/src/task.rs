@@ -60,6 +60,15 @@ impl Finished {
         self.log.join("\n")
     }
 
+    /// The last line of the log, which the server writes with the end: `TASK OK`.
+    pub fn last_line(&self) -> String {
+        match &self.end {
+            TaskEnd::Ok => "TASK OK".to_owned(),
+            TaskEnd::Warnings(lines) => format!("TASK WARNINGS: {}", lines.len()),
+            TaskEnd::Failed(why) => format!("TASK ERROR: {why}"),
+        }
+    }
+
     /// The error of a failed one.
     ///
     /// # Errors

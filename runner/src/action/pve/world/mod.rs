@@ -214,6 +214,7 @@ impl World {
         };
         match finished {
             Ok(finished) => {
+                self.say(&finished.last_line());
                 finished.ok()?;
                 Ok(())
             }
