@@ -93,6 +93,22 @@ fn high_availability_is_set_and_taken_back() {
     assert_eq!(ran.state("ha"), State::Passed, "{}", ran.why("ha"));
     assert_eq!(ran.undone(), ["ha passed"], "{:?}", ran.result.left_behind);
     assert_eq!(home.get("/cluster/ha/resources"), json!([]));
+    // Who wishes nothing only looks; groups are no more.
+    let steps = step("id: look\non: lxc/web\nha: {}\nexpect: {state: absent}")
+        + &step("id: keep\nneeds: []\non: lxc/web\nha: {state: started}")
+        + &step("id: group\nneeds: keep\non: lxc/web\nha: {group: fast}");
+    let ran = home.book(&steps).run();
+    assert_eq!(
+        ran.states(),
+        ["look passed", "keep passed", "group failed"],
+        "{}",
+        ran.why("look")
+    );
+    assert!(!ran.step("look").changed);
+    assert_eq!(
+        ran.why("group"),
+        "invalid parameter 'group': ha groups have been migrated to rules"
+    );
 }
 
 #[test]
@@ -124,7 +140,7 @@ fn any_call_is_made_and_its_task_is_waited_for() {
     let steps = step(
         "id: version\non: node/pve1\nproxmox: {path: /version}\nexpect: {json: {$.version: {matches: '^9'}}}",
     ) + &step(
-        "id: stop\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/status/stop, method: POST}\nexpect: {task: {matches: '^UPID:pve1:'}}",
+        "id: stop\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/status/stop, method: POST}\nexpect: {task: {matches: '^UPID:pve1:'}, log: {contains: TASK OK}}",
     ) + &step(
         "id: bad\nneeds: []\nretry: 30s\non: node/pve1\nproxmox: {path: /nodes/pve1/lxc/130/config, method: PUT, params: {bogus: 1}}",
     ) + &step("id: none\nneeds: []\non: node/pve1\nproxmox: {path: /nosuch}");

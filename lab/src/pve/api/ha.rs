@@ -146,11 +146,7 @@ fn create(call: &Call, state: &mut State) -> Outcome {
             "create resource failed: resource '{sid}' does not exist in cluster"
         )));
     }
-    if call.params.has("group") {
-        return Err(Fail::die(
-            "invalid parameter 'group': ha groups have been migrated to rules",
-        ));
-    }
+    refuse_group(call)?;
     if state.ha_resources.contains_key(&sid) {
         return Err(Fail::die(format!(
             "create resource failed: resource ID '{sid}' already defined"
@@ -161,6 +157,15 @@ fn create(call: &Call, state: &mut State) -> Outcome {
     state.ha_resources.insert(sid.clone(), config);
     follow(call, state, &sid);
     Ok(Reply::null())
+}
+
+fn refuse_group(call: &Call) -> Result<(), Fail> {
+    match call.params.has("group") {
+        true => Err(Fail::die(
+            "invalid parameter 'group': ha groups have been migrated to rules",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn known<'a>(state: &'a mut State, sid: &str) -> Result<&'a mut Config, Fail> {
@@ -180,6 +185,8 @@ fn update(call: &Call, state: &mut State) -> Outcome {
     let sid = sid(state, &call.text("sid"))?;
     let now = digest(state);
     super::same_digest(call, &now)?;
+    known(state, &sid)?;
+    refuse_group(call)?;
     set(call, known(state, &sid)?);
     follow(call, state, &sid);
     Ok(Reply::null())

@@ -88,7 +88,8 @@ pub async fn compare(world: &World, wish: &Wish) -> Done<Found> {
     let mut lines = Vec::new();
     match &is {
         Some(_) if wish.is_absent() => lines.push(format!("- {sid}")),
-        None if wish.is_absent() => {}
+        // Nothing is wished: it is only looked at.
+        None if wish.is_absent() || wish.keys().is_empty() => {}
         None => {
             lines.push(format!("+ {sid}"));
             let keys = wish.keys();
