@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::super::pairs::{FIRST, Pairs};
-use super::keys::{Verdict, is_numbered};
+use super::keys::{self, Verdict, is_numbered};
 use super::{State, Wish};
 use crate::action::Failure;
 
@@ -82,7 +82,11 @@ pub fn shown(key: &str, value: &str) -> String {
     if SECRET_KEYS.contains(&key) {
         return "(secret)".into();
     }
-    let value = value.trim_end();
+    let plain = match key {
+        "sshkeys" => keys::decoded(value),
+        _ => value.to_owned(),
+    };
+    let value = plain.trim_end();
     let value = if key == "memory" || key == "swap" {
         match value.parse::<u64>() {
             Ok(mib) => runbook::value::print_size(mib << 20),
@@ -93,7 +97,7 @@ pub fn shown(key: &str, value: &str) -> String {
     };
     match value.char_indices().nth(SHOWN_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &value[..end]),
-        None => value,
+        None => value.to_owned(),
     }
 }
 

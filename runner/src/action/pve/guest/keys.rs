@@ -287,7 +287,8 @@ pub fn encoded(text: &str) -> String {
     all
 }
 
-fn decoded(text: &str) -> String {
+/// The same back.
+pub fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut all = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -211,6 +211,21 @@ fn the_state_decides_about_power_and_a_stopped_guest_is_only_started() {
 }
 
 #[test]
+fn public_keys_are_shown_as_they_are_written() {
+    let wish =
+        vm(json!({"cloud-init": {"ssh-keys": ["ssh-ed25519 AAAA a@b"]}, "state": "stopped"}));
+    let found = changes(
+        &wish,
+        &config(&json!({"ide2": "x:vm-1-cloudinit,media=cdrom"})),
+    )
+    .unwrap();
+    assert_eq!(
+        found.lines(&Config::new()),
+        ["+ sshkeys: ssh-ed25519 AAAA a@b"]
+    );
+}
+
+#[test]
 fn passwords_are_never_shown() {
     let wish = vm(json!({"config": {"cipassword": "hunter2-hunter2"}}));
     let found = changes(&wish, &config(&json!({"cipassword": "**********"}))).unwrap();
