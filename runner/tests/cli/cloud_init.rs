@@ -160,4 +160,85 @@ fn a_text_that_was_replaced_goes_and_comes_back_with_what_named_it() {
     let (ended, _) = good(&make("httpd", ""));
     assert!(ended["make"]["note"].is_null(), "{:#}", ended["make"]);
     good(&lists(&["httpd", "nginx"]));
+    // Created and taken back: also the text that another step gave meanwhile.
+    let third = |id: &str, package: &str, more: &str| {
+        let step = make(package, more).replace("9001", "9003");
+        let step = step.replace("hostname: box", "hostname: third");
+        step.replace("id: make", &format!("id: {id}"))
+    };
+    let steps = [
+        third("first", "nginx", "cleanup: always\n"),
+        third("again", "caddy", ""),
+        lists(&["caddy", "httpd", "nginx"]),
+    ];
+    good(&steps.concat());
+    good(&lists(&["httpd", "nginx"]));
+}
+
+#[test]
+fn the_texts_of_a_machine_go_with_it_unless_another_one_names_them() {
+    if let Err(why) = isolate::available_with(env!("CARGO_BIN_EXE_runbook").as_ref()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let make = |id: &str, package: &str| {
+        typed(&format!(
+            "id: {id}\non: vm/box\nvm:\n  disk: local-lvm:8GiB\n  cloud-init:\n    user: admin\n    user-data: |\n      #cloud-config\n      packages: [{package}]"
+        ))
+    };
+    let lists = |id: &str, packages: &str| {
+        script(
+            id,
+            "cat /var/lib/vz/snippets/* 2>/dev/null | grep -o '\\[.*]' | sort | paste -sd ' '",
+            &format!("effect: read\nexpect: {{stdout: '{packages}'}}"),
+        )
+    };
+    let chapter = [
+        "# Guide\n\n## S\n\n".to_owned(),
+        make("make", "nginx"),
+        typed("id: point\non: vm/box\nsnapshot: {name: point}"),
+        make("other", "caddy"),
+        typed("id: copy\non: vm/copy\nvm: {clone: {from: box, full: true}}"),
+        lists("both", "[caddy] [nginx]"),
+        // Somebody's own file is nobody's to remove.
+        script(
+            "own",
+            "echo '[own]' >/var/lib/vz/snippets/own.yaml",
+            "expect: {exit: 0}",
+        ),
+        typed("id: gone\non: vm/box\nvm: {state: absent}\nexpect: {state: absent}"),
+        lists("left", "[caddy] [own]"),
+        typed("id: copy-gone\non: vm/copy\nvm: {state: absent}\nexpect: {state: absent}"),
+        lists("none", "[own]"),
+    ];
+    let book = TestBook::new(&chapter.concat());
+    let copy = "  copy: {kind: vm, vmid: 141, node: pve1, facts: {lab: {state: absent}}}\n";
+    book.write("inventory.yaml", format!("{INVENTORY}{copy}"));
+    let (code, events) = book.events(&["verify", "--json"]);
+    let ended = ended(&events);
+    for (id, event) in &ended {
+        assert_eq!(event["state"], "passed", "{id}: {}", told(event));
+    }
+    assert_eq!(code, 0, "{events:#?}");
+    let goes = |id: &str| {
+        let diff = text(&ended[id]["diff"]);
+        let lines = diff.lines().filter(|line| line.contains(":snippets/"));
+        let lines: Vec<String> = lines.map(str::to_owned).collect();
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.starts_with("- local:snippets/runbook-140-")
+                    && line.ends_with(".yaml on pve1")),
+            "{diff}"
+        );
+        lines.len()
+    };
+    assert_eq!(goes("gone"), 1, "what the copy names stays");
+    let said = told(&ended["gone"]);
+    assert!(
+        said.contains(" stays on `pve1`: a machine or a snapshot names it"),
+        "{said}"
+    );
+    assert_eq!(goes("copy-gone"), 1);
+    assert!(!told(&ended["copy-gone"]).contains(" stays on "));
 }

@@ -3,7 +3,7 @@
 //! The API takes the name of such a file and never its content, so it is written on the node. Its name has the sum of its
 //! content: whether a machine has this text is seen by the API alone, and a file that others use is never changed.
 
-use runbook_proxmox::guest::Guest;
+use runbook_proxmox::guest::{Guest, Kind};
 use runbook_proxmox::{cluster, storage};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -90,41 +90,74 @@ fn owner(volume: &str) -> Option<&str> {
     (is_sum && owner.starts_with("runbook-")).then_some(owner)
 }
 
-/// Whether a machine names a file: in its configuration, or in one of its snapshots, which it may go back to.
+/// The files that a machine names: in its configuration, and in its snapshots, which it may go back to.
 ///
 /// # Errors
 ///
 /// When they cannot be read.
-async fn names(world: &World, guest: &Guest, volume: &str, snapshots: bool) -> Done<bool> {
-    let named = |config: &Value| {
-        let text = config.get("cicustom").and_then(Value::as_str);
-        text.is_some_and(|text| Pairs::parse(text).iter().any(|(_, value)| value == volume))
-    };
-    if named(&world.read(world.client.call(&guest.config())).await?) {
-        return Ok(true);
-    }
-    if !snapshots {
-        return Ok(false);
-    }
-    for snapshot in world.read(guest.read_snapshots(&world.client)).await? {
-        let request = guest.config().with("snapshot", &snapshot.name);
-        if named(&world.read(world.client.call(&request)).await?) {
-            return Ok(true);
+async fn named(world: &World, guest: &Guest) -> Done<Vec<String>> {
+    let all = async {
+        let mut configs = vec![world.client.call(&guest.config()).await?];
+        for snapshot in guest.read_snapshots(&world.client).await? {
+            let request = guest.config().with("snapshot", &snapshot.name);
+            configs.push(world.client.call(&request).await?);
         }
-    }
-    Ok(false)
+        Ok::<_, runbook_proxmox::Error>(configs)
+    };
+    let configs = match world.read(async { Ok(all.await) }).await? {
+        Ok(configs) => configs,
+        // The list of all machines lags behind: it has gone meanwhile.
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let texts = configs.iter().filter_map(|config| config.get("cicustom"));
+    let mut volumes: Vec<String> = texts
+        .filter_map(Value::as_str)
+        .flat_map(|text| {
+            let pairs = Pairs::parse(text);
+            let values = pairs.iter().map(|(_, value)| value.to_owned());
+            values.collect::<Vec<_>>()
+        })
+        .collect();
+    volumes.sort();
+    volumes.dedup();
+    Ok(volumes)
 }
 
-/// Whether any machine of the cluster names a file: a copy names that of its original.
+/// The files that a machine names and a book has given.
 ///
 /// # Errors
 ///
 /// When they cannot be read.
-pub async fn is_named(world: &World, of: &Guest, volume: &str) -> Done<bool> {
+pub async fn given(world: &World, guest: &Guest) -> Done<Vec<String>> {
+    let mut volumes = named(world, guest).await?;
+    volumes.retain(|volume| owner(volume).is_some());
+    Ok(volumes)
+}
+
+/// The same of a machine that is known by its number: none where it is not there.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub async fn given_to(world: &World, vmid: u32) -> Done<Vec<String>> {
+    match world.read(cluster::find_guest(&world.client, vmid)).await? {
+        Some(listed) if listed.guest.kind == Kind::Qemu => given(world, &listed.guest).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Whether any machine of the cluster names a file, beside one that goes: a copy names that of its original.
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub async fn is_named(world: &World, volume: &str, beside: Option<&Guest>) -> Done<bool> {
     let guests = world.read(cluster::guests(&world.client)).await?;
-    for listed in guests {
-        let guest = listed.guest;
-        if guest.kind == of.kind && names(world, &guest, volume, true).await? {
+    let machines = guests.into_iter().map(|listed| listed.guest);
+    for guest in machines.filter(|guest| guest.kind == Kind::Qemu) {
+        let goes = beside.is_some_and(|gone| gone.vmid == guest.vmid);
+        if !goes && named(world, &guest).await?.iter().any(|is| is == volume) {
             return Ok(true);
         }
     }

@@ -4,11 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use runbook::model::Target;
-use runbook::outcome::Mode;
-use runbook_proxmox::guest::Guest;
-
 use super::super::context::Cx;
+use super::leftover::{drop_volume, shell, stays};
 use super::{Read, Stop, World, outcome};
 use crate::action::Failure;
 use crate::action::pve::guest::keys::Wanted;
@@ -17,7 +14,7 @@ use crate::action::pve::life;
 use crate::action::pve::pairs::Pairs;
 use crate::action::pve::snippet::{self, Snippet};
 use crate::action::pve::world::Done;
-use crate::action::shell::{Place, Shell};
+use crate::action::shell::Shell;
 
 /// A text to be given.
 pub(super) struct Given {
@@ -56,19 +53,9 @@ impl Given {
         let pairs = Pairs::new([("user".to_owned(), snippet.volume.clone())]);
         let wanted = Wanted::Pairs { pairs, first: None };
         wish.keys.push(("cicustom".to_owned(), wanted));
-        let shell = match cx.mode.effective {
-            Mode::Observe => None,
-            _ => Some(Shell {
-                place: Place::There(cx.machine(&Target::Node(node)).await?.remote),
-                deadline,
-                limit: cx.timing.timeout,
-                cancel: cx.cancel.clone(),
-                lab: cx.is_lab(),
-            }),
-        };
         Ok(Some(Self {
             snippet,
-            shell,
+            shell: shell(cx, &node, deadline).await?,
             is_missing: AtomicBool::new(false),
             before: Mutex::default(),
         }))
@@ -113,23 +100,33 @@ impl Given {
     }
 
     /// Removes what the machine had before, where nobody names it any more; why it stays is a remark.
-    pub(super) async fn tidy(&self, world: &World, guest: &Guest) -> Option<String> {
+    pub(super) async fn tidy(&self, world: &World) -> Option<String> {
         let before = self.before().clone()?;
-        let volume = &before.volume;
-        let stays = |why: String| Some(format!("`{volume}` stays on `{}`: {why}", before.node));
-        match snippet::is_named(world, guest, volume).await {
-            Ok(true) => stays("a machine or a snapshot names it".to_owned()),
-            Ok(false) => match self.remove(volume).await {
-                Ok(()) => None,
-                Err(stop) => stays(stop.message()),
-            },
-            Err(stop) => stays(stop.message()),
-        }
+        let dropped = drop_volume(world, self.shell(), &before.volume, None).await;
+        Some(stays(&before.volume, &before.node, &dropped.err()?))
     }
 
-    /// Writes what the machine had before.
-    pub(super) async fn put_back(&self, before: &Snippet) -> Done<()> {
-        Ok(before.write(self.shell()?).await?)
+    /// Takes a change back, and its text with it.
+    pub(super) async fn restore(&self, world: &World, former: &life::Former) -> Done<()> {
+        if let Some(before) = &former.snippet_before {
+            before.write(self.shell()?).await?;
+        }
+        let mut goes: Vec<String> = former.snippet.iter().cloned().collect();
+        if former.was == life::Was::Absent
+            && let Some(vmid) = former.vmid
+        {
+            // Others than the first may have been given since.
+            goes.extend(snippet::given_to(world, vmid).await?);
+            goes.sort();
+            goes.dedup();
+        }
+        life::restore(world, former)
+            .await
+            .map_err(|message| Stop::from(Failure::new(message)))?;
+        for volume in &goes {
+            self.remove(world, volume).await?;
+        }
+        Ok(())
     }
 
     /// Writes it where it is missing.
@@ -140,9 +137,11 @@ impl Given {
         Ok(self.snippet.write(self.shell()?).await?)
     }
 
-    /// Removes what was made.
-    pub(super) async fn remove(&self, volume: &str) -> Done<()> {
-        Ok(snippet::remove(self.shell()?, volume).await?)
+    /// Removes a file that nobody names any more.
+    async fn remove(&self, world: &World, volume: &str) -> Done<()> {
+        let dropped = drop_volume(world, self.shell(), volume, None).await;
+        let node = &self.snippet.node;
+        dropped.map_err(|stop| Stop::from(Failure::new(stays(volume, node, &stop))))
     }
 
     fn shell(&self) -> Done<&Shell> {

@@ -6,6 +6,7 @@ mod act;
 mod former;
 mod given;
 mod helper_wish;
+mod leftover;
 mod rights;
 mod wish;
 mod world;
@@ -35,6 +36,7 @@ pub(super) use act::{is_act, perform};
 pub(super) use former::Former;
 use given::Given;
 use helper_wish::helper_wish;
+use leftover::Leftover;
 pub(super) use rights::{needs, needs_rights};
 use wish::{guest_wish, image_wish, known, snapshot_wish, subject};
 pub(super) use world::tag_of;
@@ -49,6 +51,8 @@ pub(super) struct Wish {
     what: What,
     /// The text that its cloud-init reads.
     given: Option<Given>,
+    /// The texts that a machine which goes leaves behind.
+    leftover: Option<Leftover>,
     asked: Asked,
     /// Why the lab does not do it.
     kept: Mutex<Option<Report>>,
@@ -99,12 +103,13 @@ impl Wish {
         let world = world(cx, job, deadline).await?;
         let known = known(cx, &job.target);
         let text = |field: &str| args.opt_text(field).map_err(|error| cx.read(&error));
-        let (mut given, mut kept) = (None, None);
+        let (mut given, mut leftover, mut kept) = (None, None, None);
         let what = match job.action.name {
             "lxc" => What::Guest(Box::new(guest_wish(cx, GuestKind::Lxc, args, known)?)),
             "vm" => {
                 let mut wish = guest_wish(cx, GuestKind::Vm, args, known)?;
                 given = Given::take(cx, &world, &mut wish, deadline).await?;
+                leftover = Leftover::take(cx, &world, &wish, deadline).await?;
                 What::Guest(Box::new(wish))
             }
             "snapshot" => What::Snapshot(snapshot_wish(cx, job, args, known)?),
@@ -135,6 +140,7 @@ impl Wish {
             world,
             what,
             given,
+            leftover,
             asked: asked(job),
             kept: Mutex::new(kept),
             started: AtomicBool::new(false),
@@ -160,6 +166,9 @@ impl Wish {
                 let mut found = life::compare(world, wish).await?;
                 if let Some(given) = &self.given {
                     given.compare(world, &mut found).await?;
+                }
+                if let Some(leftover) = &self.leftover {
+                    leftover.compare(world, &mut found).await?;
                 }
                 let seen = found.seen.as_ref();
                 let diff = found.diff.clone();
@@ -250,8 +259,14 @@ impl Wish {
                     Err(stop) => Err(stop),
                 };
                 self.started.store(!ran || wish.restart, Ordering::Relaxed);
-                if let (Ok(()), Some(given), Some(seen)) = (&changed, &self.given, &found.seen) {
-                    let stays = given.tidy(world, &seen.guest).await;
+                if changed.is_ok() {
+                    let stays = match (&self.given, &self.leftover, &found.seen) {
+                        (Some(given), _, Some(_)) => given.tidy(world).await,
+                        (None, Some(leftover), Some(seen)) => {
+                            leftover.remove(world, &seen.guest).await
+                        }
+                        _ => None,
+                    };
                     *self.stays.lock().unwrap_or_else(PoisonError::into_inner) = stays;
                 }
                 changed
@@ -281,19 +296,10 @@ impl Wish {
     pub(super) async fn restore(&self, former: &Former) -> Result<(), String> {
         let world = &self.world;
         let restored = match former {
-            Former::Guest(former) => {
-                if let (Some(before), Some(given)) = (&former.snippet_before, &self.given) {
-                    given
-                        .put_back(before)
-                        .await
-                        .map_err(|stop| stop.message())?;
-                }
-                life::restore(world, former).await?;
-                match (&former.snippet, &self.given) {
-                    (Some(volume), Some(given)) => given.remove(volume).await,
-                    _ => Ok(()),
-                }
-            }
+            Former::Guest(former) => match &self.given {
+                Some(given) => given.restore(world, former).await,
+                None => return life::restore(world, former).await,
+            },
             Former::Snapshot(former) => snapshot::restore(world, former).await,
             Former::Ha(former) => ha::restore(world, former).await,
             Former::Image(node, Some(volume)) => image::restore(world, node, volume).await,
