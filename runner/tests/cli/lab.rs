@@ -318,7 +318,11 @@ fn a_lab_of_a_state_serves_its_nodes_and_guests_by_ssh_too() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("state.json");
-    std::fs::write(&file, STATE).expect("a file");
+    // As a file of recorded exchanges: its first line counts, however many follow.
+    let state: serde_json::Value = serde_json::from_str(STATE).expect("a state");
+    let exchange = format!("{{\"scenario\": \"{}\"}}\n", "x".repeat(1000));
+    let text = format!("{state}\n{}", exchange.repeat(5000));
+    std::fs::write(&file, text).expect("a file");
     let lab = Lab::of_state(&file);
     assert_eq!(lab.line["proxmox"]["node"], "pve9");
     assert_eq!(lab.ssh("pve9", "hostname"), "pve9\n");
