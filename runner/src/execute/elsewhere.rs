@@ -247,6 +247,10 @@ impl Cx {
         let world = self.world().await?;
         // For the records; who cannot tell it cannot be used either, and says so better.
         let _ = world.identity().await;
+        if let Some(refused) = world.refused() {
+            let refused = Ended::Unavailable(refused.clone());
+            return Err(super::judge::ended(Report::of(refused)));
+        }
         let proxmox = world.proxmox().cloned();
         proxmox.map_err(|failure| super::judge::ended(Report::of(Ended::Unavailable(failure))))
     }

@@ -19,7 +19,6 @@ use crate::action::Failure;
 use crate::action::pve::needs::role_of;
 use crate::plan::InBook as _;
 use crate::request::RunError;
-use crate::world::failure;
 
 /// How long the server may take to say it.
 const ASK_DURATION_MAX: Duration = Duration::from_secs(20);
@@ -97,7 +96,7 @@ pub(super) async fn missing(
     };
     let (rights, guests) = match asked {
         Ok(Ok(answers)) => answers,
-        Ok(Err(error)) => return Err(failure(error)),
+        Ok(Err(error)) => return Err(world.at_first(error)),
         Err(_) => {
             let seconds = ASK_DURATION_MAX.as_secs();
             return Err(Failure::new(format!("no answer within {seconds} s")));

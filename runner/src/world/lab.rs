@@ -1,7 +1,7 @@
 //! A lab of the book's inventory: its credentials, its start, and the clients that know it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use runbook::model::Book;
 use runbook_lab::Homelab;
@@ -145,6 +145,7 @@ pub(super) async fn open(
             .map(|machines| Arc::new(LabNetwork::new(machines.hosts())))
             .map_err(Clone::clone),
         identity: OnceCell::new(),
+        refused: OnceLock::new(),
         clusters,
         _machines: machines.ok(),
         _lab: Some(lab),

@@ -18,7 +18,7 @@ mod state;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use runbook::model::Book;
 use runbook_lab::Homelab;
@@ -67,6 +67,8 @@ pub struct World {
     /// The lab's network, or why there is none; there is none on a real profile.
     network: Result<Arc<LabNetwork>, String>,
     identity: OnceCell<BTreeMap<String, String>>,
+    /// Why its API lets nobody in: who asks again and again is shut out.
+    refused: OnceLock<Failure>,
     clusters: Clusters,
     // Before the API that they follow.
     _machines: Option<Machines>,
@@ -261,7 +263,11 @@ impl World {
     pub async fn identity(&self) -> Result<&BTreeMap<String, String>, Failure> {
         let proxmox = self.proxmox()?;
         let ask = async || {
-            let identity = cluster::identity(&proxmox.client).await.map_err(failure)?;
+            if let Some(refused) = self.refused() {
+                return Err(refused.clone());
+            }
+            let identity = cluster::identity(&proxmox.client).await;
+            let identity = identity.map_err(|error| self.at_first(error))?;
             let mut map = BTreeMap::from([("pve".to_owned(), identity.version)]);
             if !identity.node.is_empty() {
                 map.insert("node".to_owned(), identity.node);
@@ -272,6 +278,22 @@ impl World {
             Ok(map)
         };
         self.identity.get_or_try_init(ask).await
+    }
+
+    /// An error of the first questions as a failure of a step; credentials that were refused are not used again.
+    pub fn at_first(&self, error: runbook_proxmox::Error) -> Failure {
+        let is_refused = matches!(error, runbook_proxmox::Error::Unauthorized(_));
+        let failure = failure(error);
+        if is_refused {
+            // The first is kept.
+            let _ = self.refused.set(failure.clone());
+        }
+        failure
+    }
+
+    /// Why its API did not accept the credentials when it was first asked.
+    pub fn refused(&self) -> Option<&Failure> {
+        self.refused.get()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reads files and secrets; connects to nothing.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use runbook::node::Node;
 use runbook_proxmox::{Auth, Client, Endpoint, Trust};
@@ -41,6 +42,7 @@ pub(super) async fn open(worlds: &Worlds) -> Result<World, Failure> {
         ssh: Ok(settings),
         network: Err("a real profile has its own network".to_owned()),
         identity: OnceCell::new(),
+        refused: OnceLock::new(),
         clusters: Clusters::of_profile(&worlds.book.inventory, &worlds.profile, &worlds.folder),
         _machines: None,
         _lab: None,

@@ -39,6 +39,19 @@ fn who_is_not_let_in_or_not_trusted_cannot_be_used() {
         "{}",
         untrusted.why("look")
     );
+    // Who was not let in at first asks once and not for each step: a node shuts out who guesses.
+    home.cluster
+        .faults()
+        .plan(when("", "", 1), Fault::Unauthorized);
+    let more = look.clone() + &look.replace("id: look", "id: again\nneeds: []");
+    let ran = home.book(&more).run();
+    assert_eq!(ran.states(), ["look failed", "again failed"]);
+    assert_eq!(ran.result.exit_code, 4, "{}", ran.why("again"));
+    assert!(
+        ran.why("again").contains("does not accept the credentials"),
+        "{}",
+        ran.why("again")
+    );
 }
 
 #[test]
