@@ -207,6 +207,15 @@ async fn a_backup_comes_back_on_another_number() {
         "{volid}"
     );
     assert_eq!(backups[0]["notes"], "web on pve1");
+    // A storage of another node takes none.
+    let elsewhere = [("nodes", "pve2")];
+    good(&lab, "PUT", "/storage/local", &elsewhere).await;
+    let answer = call(&lab, "POST", "/nodes/pve1/vzdump", &params).await;
+    assert_eq!(
+        answer.text(),
+        "could not get storage information for 'local': storage 'local' is not available on node 'pve1'"
+    );
+    good(&lab, "PUT", "/storage/local", &[("delete", "nodes")]).await;
     let restore = [
         ("vmid", "140"),
         ("ostemplate", volid.as_str()),

@@ -79,7 +79,13 @@ fn vzdump(call: &Call, state: &mut State) -> Outcome {
                 "can't use storage for backups - wrong content type",
             ));
         }
-        Some(_) => {}
+        // It is looked at as a whole before a worker is begun.
+        Some(_) => disk::check_storage(state, &node, &storage, "backup").map_err(|fail| {
+            let why = fail.line();
+            Fail::die(format!(
+                "could not get storage information for '{storage}': {why}"
+            ))
+        })?,
     }
     let guests = chosen(call, state, params, &node)?;
     let remove = !params.has("remove") || params.flag("remove");
