@@ -19,6 +19,8 @@ use crate::pve::Params;
 pub(super) const NAMES_PORT: u16 = 53;
 /// The last part of the first address that is given out in the nodes' network, and of the last one.
 const LEASES: (u8, u8) = (150, 249);
+/// The network of addresses that are given out where no machine has one of IPv4.
+const NETWORK: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 0);
 /// The length of the nodes' network, as a home has it.
 const NETWORK_BITS: u8 = 24;
 
@@ -90,7 +92,8 @@ impl Machine {
 }
 
 impl Inner {
-    /// The address that DHCP gives to a guest: the inventory's, else a free one of the nodes' network, always the same.
+    /// The address that DHCP gives to a guest: the inventory's, else a free one of the nodes' network, or of another machine's
+    /// where no node has an address of IPv4; always the same.
     pub(super) fn lease(&self, vmid: u32) -> Option<(IpAddr, u8)> {
         if let Some(own) = self
             .guest(vmid)
@@ -103,25 +106,25 @@ impl Inner {
             return Some((*address, NETWORK_BITS));
         }
         let machines = self.all();
-        let node = machines
-            .iter()
-            .filter(|machine| machine.spec.role == Role::Node)
-            .find_map(|machine| {
-                machine
-                    .spec
-                    .addresses
-                    .iter()
-                    .find_map(|address| match address {
-                        IpAddr::V4(address) => Some(*address),
-                        IpAddr::V6(_) => None,
-                    })
-            })?;
+        let four = |machine: &Arc<Machine>| {
+            let mut own = machine.spec.addresses.iter();
+            own.find_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            })
+        };
+        let is_node = |machine: &&Arc<Machine>| machine.spec.role == Role::Node;
+        let mut nodes = machines.iter().filter(is_node);
+        let network = nodes
+            .find_map(four)
+            .or_else(|| machines.iter().find_map(four))
+            .unwrap_or(NETWORK);
         let mut taken: BTreeSet<IpAddr> = leases.values().copied().collect();
         for machine in &machines {
             taken.extend(machine.spec.addresses.iter().copied());
             taken.extend(machine.addresses());
         }
-        let [a, b, c, _] = node.octets();
+        let [a, b, c, _] = network.octets();
         let mut free = (LEASES.0..=LEASES.1).map(|d| IpAddr::from([a, b, c, d]));
         let address = free.find(|address| !taken.contains(address))?;
         leases.insert(vmid, address);
