@@ -308,8 +308,29 @@ fn identity(run: &Run, guide: &GuideCx, target: &str) -> BTreeMap<String, String
     let mut identity = run.identity.clone();
     if target != "local" {
         identity.extend(run.worlds.known(run.due_guide(guide).world));
+        // The API answers for all nodes; what it ran against is one of them.
+        if let Some(node) = node_of(run, target)
+            && let Some(answered) = identity.get_mut("node")
+        {
+            *answered = node;
+        }
     }
     identity
+}
+
+/// The node of a target, as the inventory says.
+fn node_of(run: &Run, target: &str) -> Option<String> {
+    let inventory = &run.book.inventory;
+    match target.split_once('/')? {
+        ("node", name) => Some(name.to_owned()),
+        ("lxc" | "vm", name) => {
+            let is_it = |vmid: i64| name.parse() == Ok(vmid);
+            let mut guests = inventory.guests.iter();
+            let guest = guests.find(|guest| guest.name == name || guest.vmid.is_some_and(is_it))?;
+            guest.node.get("node")?.as_text().map(str::to_owned)
+        }
+        _ => None,
+    }
 }
 
 /// What an event shows of captures: a secret not at all, and nothing that is too long, which a note tells.

@@ -40,9 +40,13 @@ fn scripts_run_on_the_machines_they_name() {
         on("own", "node/pve1", "brought", "own-tool"),
         on("other", "node/pve1", "x", "sgdisk -p /dev/sda"),
         on("wrong", "node/pve1", "x", "hostname"),
+        on("second", "node/pve2", "pve2", "hostname"),
+        on("far", "lxc/far", "far", "hostname"),
     ];
     let book = TestBook::new(&chapter.concat());
-    book.write("inventory.yaml", INVENTORY);
+    let second =
+        "  pve2: {address: 192.168.4.12}\nguests:\n  far: {kind: lxc, vmid: 301, node: pve2}\n";
+    book.write("inventory.yaml", INVENTORY.replace("guests:\n", second));
     book.write(
         "lab/pve1/usr/local/bin/own-tool",
         "#!/bin/sh\necho brought\n",
@@ -63,11 +67,20 @@ fn scripts_run_on_the_machines_they_name() {
         ("own", "passed"),
         ("other", "skipped"),
         ("wrong", "failed"),
+        ("second", "passed"),
+        ("far", "passed"),
     ];
     let expected: Vec<(String, String)> =
         expected.map(|(id, state)| (id.into(), state.into())).into();
     assert_eq!(ended, expected, "{events:#?}");
     assert_eq!(code, 1);
+    // A result says which node it is of, whichever answers for all of them.
+    let finished = crate::helper::ended(&events);
+    let is_of = |id: &str| finished[id]["identity"]["node"].as_str();
+    assert_eq!(
+        ["node", "container", "second", "far"].map(is_of),
+        [Some("pve1"), Some("pve1"), Some("pve2"), Some("pve2")]
+    );
     // A program that the book brings is a stand-in for the real one.
     let by_stand_in: Vec<&str> = events
         .iter()
