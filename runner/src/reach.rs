@@ -279,7 +279,11 @@ impl Asked<'_> {
             });
         }
         let home = match text(node, "node") {
-            Some(home) => home,
+            // It may have moved since; where nobody can tell it is where the inventory says.
+            Some(home) => match self.reach.guests(self.world).await {
+                Some(guests) => guests.node(vmid).await.unwrap_or(home),
+                None => home,
+            },
             None => self.ask(name, "node", |guests| guests.node(vmid)).await?,
         };
         Ok(Place {

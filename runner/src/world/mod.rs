@@ -318,6 +318,9 @@ impl Reach for Worlds {
         Box::pin(async move {
             let world = self.get(world).await.ok()?;
             let proxmox = world.proxmox().ok()?;
+            if world.refused().is_some() {
+                return None;
+            }
             let known: Arc<dyn Guests> = Arc::new(guests::Known::new(proxmox.client.clone()));
             Some(known)
         })

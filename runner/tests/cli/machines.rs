@@ -38,10 +38,14 @@ fn scripts_run_on_the_machines_they_name() {
             "pct status 101 | cut -d' ' -f2",
         ),
         on("own", "node/pve1", "brought", "own-tool"),
-        on("other", "node/pve1", "x", "sgdisk -p /dev/sda"),
-        on("wrong", "node/pve1", "x", "hostname"),
         on("second", "node/pve2", "pve2", "hostname"),
         on("far", "lxc/far", "far", "hostname"),
+        typed(
+            "id: moves\non: node/pve2\nproxmox: {path: /nodes/pve2/lxc/301/migrate, method: POST, params: {target: pve1, restart: 1}}",
+        ),
+        on("moved", "lxc/far", "far", "hostname"),
+        on("other", "node/pve1", "x", "sgdisk -p /dev/sda"),
+        on("wrong", "node/pve1", "x", "hostname"),
     ];
     let book = TestBook::new(&chapter.concat());
     let second =
@@ -65,10 +69,12 @@ fn scripts_run_on_the_machines_they_name() {
         ("host", "passed"),
         ("list", "passed"),
         ("own", "passed"),
-        ("other", "skipped"),
-        ("wrong", "failed"),
         ("second", "passed"),
         ("far", "passed"),
+        ("moves", "passed"),
+        ("moved", "passed"),
+        ("other", "skipped"),
+        ("wrong", "failed"),
     ];
     let expected: Vec<(String, String)> =
         expected.map(|(id, state)| (id.into(), state.into())).into();
