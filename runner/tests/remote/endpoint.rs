@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use runbook_lab::hosts::{Hosts, Role, Spec};
+use runbook_lab::hosts::{Error, Hosts, Role, Spec};
 use runbook_lab::isolate;
 use runbook_runner::process::{Cancel, Limits, Record, start_beside};
 use runbook_runner::remote::{
@@ -84,11 +84,6 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
         skipped("another server is given");
         return None;
     }
-    let program = Path::new(env!("CARGO_BIN_EXE_runbook"));
-    if let Err(why) = isolate::available_with(program) {
-        skipped(&format!("{why}; hint: {}", why.hint));
-        return None;
-    }
     let directory = tempfile::tempdir().expect("a directory");
     let at = |name: &str| directory.path().join(name);
     for name in ["roots", "ssh", "overlay/usr/local/bin"] {
@@ -103,7 +98,7 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
         overlay: Some(at("overlay")),
         ..Spec::new("target", Role::Host)
     };
-    let hosts = hosts(directory.path(), vec![spec]).await;
+    let hosts = hosts(directory.path(), vec![spec]).await?;
     let ssh = hosts.ssh(&at("ssh")).await.expect("its SSH");
     let mut endpoint = Endpoint::new(ssh.config().to_owned(), "target".into(), None);
     endpoint._lab = Some(Lab {
@@ -114,14 +109,19 @@ pub(crate) async fn in_the_lab() -> Option<Endpoint> {
     Some(endpoint)
 }
 
-/// The place of a lab's machines below a directory that has `roots`.
-pub(crate) async fn hosts(directory: &Path, specs: Vec<Spec>) -> Hosts {
+/// The place of a lab's machines below a directory that has `roots`; `None`, said aloud, where the machine allows none.
+pub(crate) async fn hosts(directory: &Path, specs: Vec<Spec>) -> Option<Hosts> {
     let program = Path::new(env!("CARGO_BIN_EXE_runbook"));
     let mut place = isolate::SandboxConfig::new(program.to_owned(), Vec::new());
     // What is tested here ends children of this process that it does not know.
     place.spawn = start_beside;
-    let hosts = Hosts::start(place, &directory.join("roots"), specs, &[]).await;
-    hosts.expect("a machine")
+    match Hosts::start(place, &directory.join("roots"), specs, &[]).await {
+        Err(Error::Forbidden(why)) => {
+            skipped(&format!("{why}; hint: {}", why.hint));
+            None
+        }
+        started => Some(started.expect("a machine")),
+    }
 }
 
 /// Says so past the harness, which keeps what a test prints that passes.
