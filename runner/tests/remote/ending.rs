@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use runbook_runner::process::{Cancel, End, Limits, Record};
+use runbook_runner::process::{Cancel, End, Limits, Record, Stream};
 use runbook_runner::remote::RemoteError;
 
 use crate::endpoint::{Endpoint, endpoint, own_endpoint, run, script, unique};
@@ -56,9 +56,17 @@ async fn who_asks_to_stop_ends_it_too(endpoint: Endpoint) {
         let limits = Limits::new(Duration::from_secs(60), cancel.clone());
         let remote = endpoint.remote();
         let program = script("bash", &format!("echo up; sleep {number}"), &[]);
-        let running =
-            tokio::spawn(async move { remote.run(&program, limits, Record::default()).await });
-        while endpoint.alive(&number).await.is_empty() {
+        let (told, has_told) = tokio::sync::watch::channel(false);
+        let live = move |_: Stream, _: &[u8]| {
+            told.send_replace(true);
+        };
+        let record = Record {
+            live: Some(Box::new(live)),
+            ..Record::default()
+        };
+        let running = tokio::spawn(async move { remote.run(&program, limits, record).await });
+        // What is still on its way when everything ends at once is lost.
+        while endpoint.alive(&number).await.is_empty() || !*has_told.borrow() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let started = Instant::now();
