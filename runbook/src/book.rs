@@ -33,6 +33,9 @@ use crate::source::Source;
 use crate::values::LAB;
 use crate::{front, step};
 
+/// The rule of a profile that does not exist.
+pub const UNKNOWN_PROFILE: &str = "unknown-profile";
+
 /// A chapter of the summary.
 #[derive(Debug, Clone)]
 pub struct ChapterInput {
@@ -171,7 +174,7 @@ fn unknown_profile(profile: &str, inventory: &Inventory, options: &Options) -> O
         .as_ref()
         .map_or(options.inventory.as_str(), |source| source.path());
     let diagnostic = Diagnostic::file(
-        "unknown-profile",
+        UNKNOWN_PROFILE,
         file,
         format!("there is no profile `{profile}`"),
     );
@@ -236,6 +239,18 @@ fn chapter_of(
                 broken.insert(id);
             }
         }
+    }
+    Includer::new(files, source.path()).in_prose(options, &mut findings);
+    if let (true, Some(fence)) = (input.id.contains('#'), chapter.fences.first()) {
+        findings.hinted(
+            "chapter-path",
+            fence.info_span,
+            format!(
+                "the chapter's path `{}` holds `#`, which begins a section in an ID",
+                input.id
+            ),
+            "rename the file or its folder",
+        );
     }
     let title = title(&front, &sections, input.name);
     let mut guide = Guide {

@@ -45,7 +45,7 @@ impl Findings {
             .push(Diagnostic::warning(rule, &self.source, span, message).hint(hint));
     }
 
-    /// Reports an error with a hint where there is one.
+    /// Reports an error with a hint, the rule's usual one where there is none.
     pub(crate) fn maybe_hinted(
         &mut self,
         rule: &'static str,
@@ -54,7 +54,7 @@ impl Findings {
         hint: Option<String>,
     ) {
         let mut diagnostic = Diagnostic::error(rule, &self.source, span, message);
-        diagnostic.hint = hint;
+        diagnostic.hint = hint.or_else(|| usual_hint(rule).map(str::to_owned));
         self.list.push(diagnostic);
     }
 
@@ -66,5 +66,17 @@ impl Findings {
     /// Takes a reader's result; what it refused is reported.
     pub(crate) fn take<T>(&mut self, result: Result<T, ReadError>) -> Option<T> {
         result.map_err(|error| self.read(error)).ok()
+    }
+}
+
+/// What to do where the place itself does not say it.
+fn usual_hint(rule: &str) -> Option<&'static str> {
+    match rule {
+        "undefined-name" => Some("add it to `vars` of the guide or to the inventory"),
+        "invalid-template" => Some(
+            "write an expression, as in `{{ vars.name }}`; put `template: off` on the step when its body has `{{` of its own",
+        ),
+        "unknown-ref" => Some("`runbook list` shows the IDs that there are"),
+        _ => None,
     }
 }

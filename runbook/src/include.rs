@@ -8,10 +8,11 @@ mod kustomize;
 use sha2::{Digest, Sha256};
 
 use crate::findings::Findings;
+use crate::markdown::{self, MarkdownOptions};
 use crate::model::Include;
 use crate::node::{Kind, Node};
 use crate::place::locate;
-use crate::source::Span;
+use crate::source::{Source, Span};
 use crate::suggest;
 
 /// Where the files of a book come from. Chapters are read on several threads.
@@ -96,6 +97,39 @@ impl<'a> Includer<'a> {
         for entry in entries {
             if !(template_off && Some(entry.key.as_str()) == action) {
                 self.expand(&mut entry.value, findings);
+            }
+        }
+    }
+
+    /// Refuses steps that a chapter's prose includes: mdBook would show them, and nothing would execute them.
+    pub(crate) fn in_prose(&mut self, options: MarkdownOptions, findings: &mut Findings) {
+        let source = findings.source.clone();
+        if !source.text().contains("#include") {
+            return;
+        }
+        let code = markdown::code(&source, options);
+        let directory = self.directory.clone();
+        for directive in directives(source.text()) {
+            let Some(argument) = directive.argument else {
+                continue;
+            };
+            if code.iter().any(|code| code.contains(&directive.start)) {
+                continue;
+            }
+            // A file that is not there is mdBook's to tell.
+            let Ok(text) = self.included(argument, &directory, &mut Vec::new()) else {
+                continue;
+            };
+            let included = Source::new(argument, text);
+            if !markdown::scan_with(&included, options).fences.is_empty() {
+                findings.hinted(
+                    "step-in-include",
+                    Span::new(directive.start, directive.end),
+                    format!(
+                        "`{argument}` holds a step, which nobody executes where it is included"
+                    ),
+                    "write the step into the chapter, or make the file a chapter of its own",
+                );
             }
         }
     }

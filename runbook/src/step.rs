@@ -71,7 +71,9 @@ pub(crate) fn read(
                 .map(|key| key.name)
                 .chain(spec::ACTIONS.iter().map(|action| action.name))
                 .collect();
-            let hint = crate::suggest::did_you_mean(&entry.key, known.iter().copied());
+            let keys = STEP_KEYS.iter().map(|key| key.name);
+            let hint = crate::suggest::did_you_mean(&entry.key, known.iter().copied())
+                .or_else(|| crate::suggest::did_you_mean_or_list(&entry.key, keys, "its keys are"));
             findings.maybe_hinted(
                 "unknown-key",
                 entry.key_span,

@@ -1,5 +1,6 @@
 //! The names that templates use: each must be defined before anything runs (LANGUAGE section 1, templates, rules 6 and 7).
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
@@ -26,7 +27,8 @@ pub(super) fn check(
     profile: &str,
     given: &Vars,
 ) -> Vec<(Vec<Uses>, Findings)> {
-    let shared = shared_scope(inventory, profile, given);
+    let values = Values::new(inventory, profile, given);
+    let shared = shared_of(&values);
     let each = |one: &Checked| {
         let mut findings = Findings::new(one.guide.source.clone());
         let context = Context {
@@ -44,6 +46,8 @@ pub(super) fn check(
             ),
             by_name: by_name(&one.guide),
             scope: &shared,
+            values: &values,
+            of_guide: OnceCell::new(),
             expressions: Expressions::default(),
         };
         let uses = (0..one.guide.steps.len())
@@ -56,7 +60,11 @@ pub(super) fn check(
 
 /// The roots whose values are known when the book is checked.
 pub(super) fn shared_scope(inventory: &Inventory, profile: &str, given: &Vars) -> Scope {
-    let mut scope = Values::new(inventory, profile, given).shared().clone();
+    shared_of(&Values::new(inventory, profile, given))
+}
+
+fn shared_of(values: &Values<'_>) -> Scope {
+    let mut scope = values.shared().clone();
     for root in ["vars", "steps", "secret"] {
         scope.set(root, json!({}));
     }
@@ -86,6 +94,9 @@ pub(super) struct Context<'a> {
     pub(super) vars: BTreeSet<String>,
     pub(super) by_name: HashMap<String, Vec<usize>>,
     pub(super) scope: &'a Scope,
+    values: &'a Values<'a>,
+    /// The values of the guide's `vars` too, made when a name first leads into one of them.
+    of_guide: OnceCell<Scope>,
     pub(super) expressions: Expressions,
 }
 
@@ -145,6 +156,7 @@ impl Context<'_> {
                     continue;
                 }
             };
+            let told = findings.list.len();
             let mut skip = false;
             for (index, path) in paths.iter().enumerate() {
                 // The rest of a name with `-` that was told already.
@@ -168,7 +180,33 @@ impl Context<'_> {
                 );
                 skip = findings.list.len() > before;
             }
+            if let ([only], true) = (&paths[..], findings.list.len() == told)
+                && expression.range != (0..text.len())
+                && expression.source.trim().len() == only.range.len()
+                && let Some((message, hint)) = self.no_text(only)
+            {
+                let range =
+                    only.range.start + expression.offset..only.range.end + expression.offset;
+                let span = locate(&findings.source, node.span, text, range);
+                findings.hinted("invalid-template", span, message, hint);
+            }
         }
+    }
+
+    /// Why the value of a name cannot stand inside a longer text, when it is known and cannot: the message and the hint.
+    fn no_text(&self, path: &Path) -> Option<(String, String)> {
+        let scope = match path.root() {
+            "vars" => self.vars_scope(),
+            "inventory" => self.scope,
+            _ => return None,
+        };
+        let value = scope.value(path).filter(|value| !value.is_null())?;
+        template::inside_text(&value, &path.text()).err()
+    }
+
+    fn vars_scope(&self) -> &Scope {
+        self.of_guide
+            .get_or_init(|| self.values.of(self.guide).scope)
     }
 
     pub(super) fn path(&self, used: &Use<'_>, uses: &mut Uses, findings: &mut Findings) {
@@ -274,6 +312,7 @@ impl Context<'_> {
                 if !uses.vars.iter().any(|(other, _)| other == known) {
                     uses.vars.push((known.clone(), used.span));
                 }
+                self.inside_var(used, findings);
             }
             None => {
                 let elsewhere = self.inventory.profiles.iter().find(|(_, profile)| {
@@ -292,6 +331,24 @@ impl Context<'_> {
                     findings,
                 );
             }
+        }
+    }
+
+    /// A name that leads into a var: what it holds is known, unless it must still be given.
+    fn inside_var(&self, used: &Use<'_>, findings: &mut Findings) {
+        if used.path.segments.len() <= 2 {
+            return;
+        }
+        let scope = self.vars_scope();
+        let var = Path {
+            segments: used.path.segments[..2].to_vec(),
+            ..used.path.clone()
+        };
+        if scope.value(&var).is_none_or(|value| value.is_null()) {
+            return;
+        }
+        if let Err(error) = scope.check(used.path) {
+            findings.maybe_hinted("undefined-name", used.span, error.message, error.hint);
         }
     }
 

@@ -15,10 +15,9 @@ use crate::suggest;
 
 /// Checks every reference, and that nothing needs itself.
 pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
-    let (mut broken, mut refers) = (false, false);
+    let mut refers = false;
     for (index, one) in checked.iter().enumerate() {
         let guide = &one.guide;
-        let before = more[index].list.len();
         refers |= !guide.front.needs.is_empty();
         for (reference, span) in &guide.front.needs {
             if let Ref::Step(name) = reference {
@@ -52,10 +51,9 @@ pub(super) fn check(checked: &[Checked], world: &World, more: &mut [Findings]) {
                 );
             }
         }
-        broken |= more[index].list.len() > before;
     }
     // The order of a page alone has no circle: most books need not be searched for one.
-    if refers && !broken {
+    if refers {
         cycle(&NeedsGraph::new(checked.iter().map(|one| &one.guide)), more);
     }
 }

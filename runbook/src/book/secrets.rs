@@ -204,14 +204,28 @@ fn literal(name: &str, node: &Node, findings: &mut Findings) {
         .filter(char::is_ascii_alphabetic)
         .map(|c| c.to_ascii_lowercase())
         .collect();
+    // `GRAFANA_TOKEN`: the last word alone says it.
+    let last = name.rsplit(['_', '-']).next().unwrap_or(name);
     let says = SECRET_NAMES.iter().any(|end| letters.ends_with(end))
-        || SECRET_WORDS.contains(&letters.as_str());
-    if !says || read::deferred(node) {
+        || SECRET_WORDS.contains(&letters.as_str())
+        || last.eq_ignore_ascii_case("token");
+    if read::deferred(node) {
         return;
     }
     let Kind::Scalar(scalar) = &node.kind else {
         return;
     };
+    if has_password(&scalar.text) && letters.ends_with("url") {
+        return findings.hinted(
+            "literal-secret",
+            node.span,
+            format!("`{name}` has a password written out"),
+            "name it under `secrets` of the inventory and write `{{ secret.NAME }}` in its place",
+        );
+    }
+    if !says {
+        return;
+    }
     let value = scalar.text.trim();
     // A path, a variable of the script's environment or a word of YAML is no secret.
     let is_reference = value.is_empty()
@@ -225,4 +239,14 @@ fn literal(name: &str, node: &Node, findings: &mut Findings) {
             "name it under `secrets` of the inventory and write `{{ secret.NAME }}`",
         );
     }
+}
+
+/// Whether a URL has a user with a password before its host.
+fn has_password(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map(|(_, rest)| rest);
+    let authority = after_scheme.and_then(|rest| rest.split(['/', '?', '#']).next());
+    authority
+        .and_then(|authority| authority.rsplit_once('@'))
+        .and_then(|(user, _)| user.split_once(':'))
+        .is_some_and(|(_, password)| !password.is_empty())
 }

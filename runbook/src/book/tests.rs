@@ -2,6 +2,7 @@ use super::*;
 use crate::id::Id;
 
 mod books;
+mod pass;
 mod properties;
 mod rules;
 
@@ -12,6 +13,7 @@ impl Files for Disk {
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError> {
         match path {
             "src/guides/hello.sh" => Ok(b"echo hello\n".to_vec()),
+            "src/guides/step.txt" => Ok(b"```bash runbook\n#| id: b\ntrue\n```\n".to_vec()),
             "src/guides/vars.sh" => Ok(b"echo {{ vars.x }}\n".to_vec()),
             _ => Err(FileError::Missing),
         }

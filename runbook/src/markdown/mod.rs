@@ -187,6 +187,15 @@ pub fn scan_with(source: &Source, options: MarkdownOptions) -> Chapter {
     chapter
 }
 
+/// The parts of a chapter that are code: what stands there is shown as it is written.
+pub fn code(source: &Source, options: MarkdownOptions) -> Vec<Range<usize>> {
+    let events = Parser::new_ext(source.text(), options.to_parser()).into_offset_iter();
+    events
+        .filter(|(event, _)| matches!(event, Event::Start(Tag::CodeBlock(_)) | Event::Code(_)))
+        .map(|(_, range)| range)
+        .collect()
+}
+
 /// The state of one pass over the parser's events.
 struct Scanner<'a> {
     source: &'a Source,

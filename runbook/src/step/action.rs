@@ -84,6 +84,10 @@ pub(super) fn check_args(action: &'static ActionSpec, args: &Node, findings: &mu
     }
 }
 
+/// The types of records that `dns` can be asked for.
+const DNS_TYPES: [&str; 10] = [
+    "A", "AAAA", "CNAME", "MX", "TXT", "PTR", "SRV", "NS", "SOA", "CAA",
+];
 /// The highest port.
 const PORT_MAX: i64 = 65_535;
 
@@ -110,6 +114,23 @@ fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
             node.span,
             format!("`{mode}` is not a mode"),
             "write three or four octal digits, `\"0644\"`",
+        );
+    }
+    if action.name == "dns"
+        && let Some(node) = given("type")
+        && let Some(kind) = node.as_text()
+        && !DNS_TYPES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(kind))
+    {
+        findings.hinted(
+            "wrong-type",
+            node.span,
+            format!(
+                "`{}` is not a type of records that can be asked for",
+                read::cut(kind)
+            ),
+            format!("write one of {}", DNS_TYPES.join(", ")),
         );
     }
     if action.name == "git"

@@ -18,6 +18,7 @@ use std::ops::Range;
 pub use self::evaluate::check_expression;
 pub use self::names::{Path, Segment, SegmentKind, names};
 pub use self::scope::Scope;
+pub(crate) use self::scope::inside_text;
 pub use self::script::ScriptError;
 
 /// One `{{ … }}` of a text.

@@ -297,7 +297,7 @@ impl Scope {
 }
 
 /// What a value amounts to inside a longer text: its text, or the message and the hint why it has none.
-pub(super) fn inside_text(value: &Value, expression: &str) -> Result<String, (String, String)> {
+pub(crate) fn inside_text(value: &Value, expression: &str) -> Result<String, (String, String)> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
