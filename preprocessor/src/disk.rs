@@ -16,7 +16,7 @@ use runbook::book::{ChapterInput, FileError, Files, Input, Loaded};
 use runbook::diagnostic::Diagnostic;
 use runbook::markdown::MarkdownOptions;
 use runbook::model::{Options, Vars};
-use runbook::source::Source;
+use runbook::source::{Source, Span};
 use thiserror::Error;
 
 use self::text::TextError;
@@ -300,12 +300,13 @@ impl BookDir {
         let text = text::read(&self.root.join(&path))
             .map_err(|problem| invalid(problem.into_diagnostic("unreadable", "summary", &path)))?;
         let summary = mdbook_summary::parse_summary(&text).map_err(|error| {
+            let source = Source::new(&*path, text.as_str());
             let message = format!("the summary cannot be read: {}", config::one_line(&error));
-            invalid(config::placed(
-                "summary",
-                &Source::new(&*path, text.as_str()),
-                message,
-            ))
+            let found = twice(&source, &message)
+                .unwrap_or_else(|| config::placed("summary", &source, message));
+            invalid(
+                found.hint("write one link a line, `- [Title](chapter.md)`, and each chapter once"),
+            )
         })?;
         let mut links = Vec::new();
         let parts = [
@@ -362,6 +363,17 @@ pub(crate) fn status_page_taken(path: &str) -> Diagnostic {
         format!("the chapter `{path}` would be the page `status.html`, which is the status page");
     Diagnostic::file("status-page", path, message)
         .hint("give the chapter's file another name, in the summary too")
+}
+
+/// The finding at the second link to a chapter that the summary has twice.
+fn twice(source: &Source, message: &str) -> Option<Diagnostic> {
+    let (_, file) = message.split_once("Duplicate file")?;
+    let name = file.split('"').nth(1)?;
+    let link = format!("({name}");
+    let mut places = source.text().match_indices(&link);
+    let (at, _) = places.nth(1)?;
+    let span = Span::new(at + 1, at + link.len());
+    Some(Diagnostic::error("summary", source, span, message))
 }
 
 /// A link of the summary.

@@ -40,6 +40,7 @@ pub(super) fn read(source: &Source) -> Result<Read, Box<Diagnostic>> {
     let mut config: Config = source.text().parse().map_err(|error| {
         let message = format!("`book.toml` cannot be read: {}", one_line(&error));
         placed("book-toml", source, message)
+            .hint("write it as mdBook's `book.toml` is written: TOML, with `[book]`")
     })?;
     if std::env::vars_os().any(|(name, _)| name.to_string_lossy().starts_with(ENVIRONMENT_PREFIX)) {
         config.update_from_env().map_err(|error| {
@@ -48,6 +49,7 @@ pub(super) fn read(source: &Source) -> Result<Read, Box<Diagnostic>> {
                 one_line(&error)
             );
             Diagnostic::file("book-toml", "book.toml", message)
+                .hint("unset it, or give it a value that mdBook takes")
         })?;
     }
     let options = options(source, &config)?;
