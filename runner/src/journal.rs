@@ -3,7 +3,7 @@
 //! A line is written when its event happens, so that a killed runner loses nothing it told; it is synced to the disk before a
 //! change starts and after it ended, and otherwise within [`SYNC_INTERVAL`]. Knows events, not steps: it decides nothing.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +78,9 @@ impl Journal {
             .append(true)
             .open(&path)
             .map_err(|e| JournalError::new("the journal", &path, e))?;
+        // Who looks for runs without an end tells one that goes on from one whose runner was killed. Where a file cannot be locked
+        // nobody can; nothing else depends on it.
+        let _ = file.try_lock();
         let twin = file
             .try_clone()
             .map_err(|e| JournalError::new("the journal", &path, e))?;
@@ -180,6 +183,11 @@ pub fn prune(book_root: &Path, keep: usize) {
         // What cannot be removed now is tried again after the next run.
         let _ = fs::remove_dir_all(run);
     }
+}
+
+/// Whether a journal's run goes on: its runner holds a lock on it for as long as it lives.
+pub fn goes_on(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Why a journal cannot be read.
@@ -287,6 +295,17 @@ mod tests {
                 .contains("cannot write the run's directory"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_journal_goes_on_while_its_runner_has_it_open() {
+        let root = tempfile::tempdir().unwrap();
+        let journal = Journal::create(root.path(), "r").unwrap();
+        let path = journal.dir().join("events.jsonl");
+        assert!(goes_on(&path));
+        drop(journal);
+        assert!(!goes_on(&path));
+        assert!(!goes_on(&root.path().join("none")));
     }
 
     #[test]

@@ -170,6 +170,9 @@ pub struct RunResult {
     pub error: Option<SinkError>,
 }
 
+/// How guides of a tag are named where nothing was found in them.
+pub(crate) const TAGGED: &str = "guides tagged";
+
 /// Why a run did not begin: no event was emitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -237,6 +240,9 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownId(unknown) => unknown.hint.clone(),
+            Self::NoSteps { what } if what.contains(TAGGED) => {
+                Some("tags stand in the front matter of guides: `tags: [NAME]`".to_owned())
+            }
             Self::NoSteps { .. } => {
                 Some("a step is a fence with the word `runbook` in its first line".to_owned())
             }

@@ -3,6 +3,7 @@
 //! The same `book.toml` as for stock `mdbook build`: the preprocessor of that name is replaced by the one in this program. Runs
 //! nothing; what a page shows was recorded before.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use runbook::diagnostic::Diagnostic;
 use runbook::model::Vars;
 use thiserror::Error;
 
+use crate::history::{self, HistoryError};
 use crate::journal;
 use crate::report::junit::Junit;
 
@@ -33,9 +35,15 @@ pub enum BuildError {
     /// The records are of a newer version, or broken.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// A run without an end cannot be added to the history.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// mdBook cannot build it.
     #[error("mdbook cannot build the site: {0}")]
     Mdbook(String),
+    /// The disk takes nothing of what mdBook writes: it is full, read-only or somebody else's.
+    #[error("the site cannot be written: {0}")]
+    Unwritable(String),
     /// A file beside the pages cannot be written.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -70,6 +78,8 @@ pub fn build(dir: &BookDir, how: How<'_>) -> Result<Built, BuildError> {
     if !loaded.is_valid() {
         return Err(BuildError::Invalid(loaded.diagnostics));
     }
+    // Runs whose runner was killed are part of the history before it is published.
+    history::recover(dir.root())?;
     let recorded = Recorded::load(dir.root())?;
     let title = dir.title().unwrap_or("Book").to_owned();
     let site = Arc::new(Site::new(
@@ -119,10 +129,28 @@ fn other_renderers(config: &Config) -> Vec<String> {
 fn mdbook(error: anyhow::Error) -> BuildError {
     match error.downcast::<Invalid>() {
         Ok(Invalid(diagnostics)) => BuildError::Invalid(diagnostics),
-        Err(error) => BuildError::Mdbook(
-            format!("{error:#}").replace(&format!("preprocessor \"{NAME}\": "), ""),
-        ),
+        Err(error) => {
+            let message = format!("{error:#}").replace(&format!("preprocessor \"{NAME}\": "), "");
+            if error.chain().any(|cause| is_of_the_disk(cause)) {
+                BuildError::Unwritable(message)
+            } else {
+                BuildError::Mdbook(message)
+            }
+        }
     }
+}
+
+fn is_of_the_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(
+        kind,
+        Some(
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::PermissionDenied
+        )
+    )
 }
 
 /// The JUnit of a run, from its journal.

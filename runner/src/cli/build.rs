@@ -57,14 +57,14 @@ pub(super) fn serve(
     let folder = Scratch::new().map_err(|error| {
         Failure::unavailable(format!("cannot make a folder for the site: {error}"), None)
     })?;
-    let site = folder.path().join("site");
-    site::build(opened.dir(), served(&opened.profile(), &site)).map_err(told)?;
-    let (book, profile, dest) = (opened.root().to_owned(), opened.profile(), site.clone());
+    let sites = ["site", "site-too"].map(|name| folder.path().join(name));
+    site::build(opened.dir(), served(&opened.profile(), &sites[0])).map_err(told)?;
+    let (book, profile) = (opened.root().to_owned(), opened.profile());
     let served = Served {
         root: opened.root().to_owned(),
-        site,
+        sites,
         watched: theme(opened.root()).into_iter().collect(),
-        build: Box::new(move || rebuild(&book, &profile, &dest)),
+        build: Box::new(move |dest| rebuild(&book, &profile, dest)),
     };
     let address = format!("{host}:{port}");
     let shell = *shell;
@@ -116,12 +116,18 @@ fn served<'a>(profile: &'a str, dest: &'a Path) -> How<'a> {
 fn told(error: BuildError) -> Failure {
     match error {
         BuildError::Invalid(diagnostics) => Failure::Invalid(diagnostics),
+        BuildError::Disk(error) => super::open::disk(&error),
         BuildError::Records(error) => {
             Failure::invalid(causes::chain(&error), Some(error.hint().to_owned()))
         }
+        BuildError::History(error) => error.into(),
         BuildError::Mdbook(message) => {
             Failure::invalid(format!("mdbook cannot build the site: {message}"), None)
         }
+        error @ BuildError::Unwritable(_) => Failure::unavailable(
+            error.to_string(),
+            Some("free some space, or name a folder that can be written with --dest".into()),
+        ),
         other => Failure::unavailable(causes::chain(&other), None),
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn show(shell: &Shell, opened: &Opened, text: &str) -> Result<u8, Fai
 pub(super) fn status(shell: &Shell, opened: &Opened, tags: &[String]) -> Result<u8, Failure> {
     let book = opened.load(&Default::default())?.valid(shell)?;
     let records = Records {
-        lines: history::load(opened.root())?,
+        lines: history::recover(opened.root())?,
         ..Records::default()
     };
     let profile = opened.profile();
@@ -205,14 +205,12 @@ pub(super) fn history(
             (Id::guide("*"), all)
         }
     };
-    let lines = history::load(opened.root())?;
+    let lines = history::recover(opened.root())?;
     let runs = if lines.is_empty() {
         shell.note("nothing was recorded yet; run `runbook verify`");
         Vec::new()
     } else {
-        let mut index = Index::open(opened.root())?;
-        index.sync(&lines)?;
-        index.runs(&steps, opened.asked_profile(), limit)?
+        Index::of(opened.root(), &lines)?.runs(&steps, opened.asked_profile(), limit)?
     };
     if shell.json {
         shell.json(&History {
@@ -375,7 +373,8 @@ fn step_line(out: &mut String, step: &StepView) {
     out.push_str(&format!("    {} {state}{worth}{why}\n", step.id));
 }
 
-fn no_steps() -> runbook::diagnostic::Diagnostic {
+/// What is said of a book without steps.
+pub(super) fn no_steps() -> runbook::diagnostic::Diagnostic {
     runbook::diagnostic::Diagnostic::file("no-steps", "book.toml", "no steps found").hint(
         "a step is a fence with the word `runbook` in its info string; `runbook init` shows one",
     )

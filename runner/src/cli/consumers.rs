@@ -99,12 +99,25 @@ impl Sink for Shared<LineBuilder> {
 }
 
 /// GitHub's annotations are printed as they come, the summary is read at the end.
-impl Sink for Shared<Github> {
+/// Prints GitHub's annotations as they come.
+pub(super) struct Annotations {
+    /// What gathers the summary too.
+    pub(super) github: Shared<Github>,
+    /// Standard output is for machines: they go to standard error, which GitHub reads as well.
+    pub(super) json: bool,
+}
+
+impl Sink for Annotations {
     fn event(&mut self, event: &Event) -> Result<(), SinkError> {
-        if let Some(annotation) = self.with(|github| github.event(event)) {
-            // Where nobody reads annotations none are missed.
-            let _ = writeln!(io::stdout().lock(), "{annotation}");
-        }
+        let Some(annotation) = self.github.with(|github| github.event(event)) else {
+            return Ok(());
+        };
+        // Where nobody reads annotations none are missed.
+        let _ = if self.json {
+            writeln!(io::stderr().lock(), "{annotation}")
+        } else {
+            writeln!(io::stdout().lock(), "{annotation}")
+        };
         Ok(())
     }
 }

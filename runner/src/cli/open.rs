@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use mdbook_runbook::disk::{BookDir, DiskError};
-use runbook::book::Loaded;
+use runbook::book::{Loaded, UNKNOWN_PROFILE};
 use runbook::diagnostic::{Diagnostic, Severity};
 use runbook::model::{Book, Vars};
 
@@ -37,7 +37,8 @@ impl Opened {
         let dir = BookDir::find(global.book.as_deref()).map_err(|error| disk(&error))?;
         Ok(Self {
             dir,
-            profile: global.profile.clone(),
+            // A variable that is set to nothing gives none.
+            profile: global.profile.clone().filter(|name| !name.is_empty()),
         })
     }
 
@@ -73,10 +74,7 @@ impl Opened {
     /// # Errors
     /// When the summary cannot be read; what is wrong with chapters is in the result.
     pub(super) fn load(&self, vars: &Vars) -> Result<Read, Failure> {
-        self.dir
-            .load(&self.profile(), vars)
-            .map(read)
-            .map_err(|error| disk(&error))
+        self.usable(self.dir.load(&self.profile(), vars))
     }
 
     /// Reads one chapter of the book only.
@@ -84,10 +82,20 @@ impl Opened {
     /// # Errors
     /// As [`Opened::load`]; a guide that is not in the summary is an unknown ID.
     pub(super) fn load_guide(&self, guide: &str) -> Result<Read, Failure> {
-        self.dir
-            .load_guide(guide, &self.profile())
-            .map(read)
-            .map_err(|error| disk(&error))
+        self.usable(self.dir.load_guide(guide, &self.profile()))
+    }
+
+    /// What was read. A profile that was asked for and does not exist is wrong usage, not a wrong book.
+    fn usable(&self, loaded: Result<Loaded, DiskError>) -> Result<Read, Failure> {
+        let loaded = loaded.map_err(|error| disk(&error))?;
+        let unknown = loaded
+            .diagnostics
+            .iter()
+            .find(|finding| self.profile.is_some() && finding.rule == UNKNOWN_PROFILE);
+        match unknown {
+            Some(unknown) => Err(Failure::usage(&unknown.message, unknown.hint.clone())),
+            None => Ok(read(loaded)),
+        }
     }
 }
 
@@ -125,7 +133,8 @@ fn read(loaded: Loaded) -> Read {
     }
 }
 
-fn disk(error: &DiskError) -> Failure {
+/// Why a book cannot be read, as a command tells it.
+pub(super) fn disk(error: &DiskError) -> Failure {
     match error.diagnostic() {
         Some(diagnostic) => Failure::Invalid(vec![diagnostic.clone()]),
         None => Failure::usage(causes::chain(error), error.hint()),

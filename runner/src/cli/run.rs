@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runbook::id::Id;
-use runbook::model::Vars;
+use runbook::model::{Book, Vars};
+use runbook::suggest;
 
 use super::args::{Running, Selection};
-use super::consumers::{Shared, Told};
+use super::commands::no_steps;
+use super::consumers::{Annotations, Shared, Told};
 use super::earlier::Recorded;
 use super::failure::Failure;
 use super::open::Opened;
@@ -56,7 +58,9 @@ pub(super) fn plan(
 ) -> Result<u8, Failure> {
     let vars = vars(selection);
     let book = opened.load(&vars)?.valid(shell)?;
-    let lines = history::load(opened.root())?;
+    with_steps(&book, ids.is_empty())?;
+    known(&book, &vars)?;
+    let lines = history::recover(opened.root())?;
     let mut request = RunRequest::new(revision::run_id(), Purpose::Run, opened.root());
     request.repository = opened.repository();
     request.ids = parse_ids(ids)?;
@@ -113,7 +117,9 @@ async fn execute(
 ) -> Result<u8, Failure> {
     let vars = vars(&asked.selection);
     let book = opened.load(&vars)?.valid(shell)?;
-    let (old, keep) = (history::load(opened.root())?, book.options.keep);
+    with_steps(&book, asked.ids.is_empty() && asked.from.is_none())?;
+    known(&book, &vars)?;
+    let (old, keep) = (history::recover(opened.root())?, book.options.keep);
     let old = match published {
         Some(from) => history::add(opened.root(), history::fetch(from).await?)?,
         None => old,
@@ -146,6 +152,28 @@ async fn execute(
     }
     journal::prune(opened.root(), keep);
     Ok(code)
+}
+
+/// Refuses a value for a variable that no guide, no profile and not the inventory has: nothing would use it.
+fn known(book: &Book, vars: &Vars) -> Result<(), Failure> {
+    let Some(unknown) = vars.keys().find(|name| !book.has_var(name)) else {
+        return Ok(());
+    };
+    let names = book.var_names();
+    let hint = suggest::did_you_mean_or_list(unknown, names.iter().copied(), "there are")
+        .unwrap_or_else(|| "add it to `vars` of a guide or of the inventory".into());
+    Err(Failure::usage(
+        format!("the book has no variable `{unknown}`"),
+        Some(hint),
+    ))
+}
+
+/// Refuses a book in which nothing can be run, at its place. What was asked for by ID is looked for first.
+fn with_steps(book: &Book, everything: bool) -> Result<(), Failure> {
+    if everything && book.guides.iter().all(|guide| guide.steps.is_empty()) {
+        return Err(Failure::Invalid(vec![no_steps()]));
+    }
+    Ok(())
 }
 
 fn request(
@@ -214,11 +242,10 @@ impl Record {
         sinks.extend(junit.clone().map(|junit| Box::new(junit) as Box<dyn Sink>));
         let github = (std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true"))
             .then(|| Shared::new(Github::new(prefix(opened))));
-        sinks.extend(
-            github
-                .clone()
-                .map(|github| Box::new(github) as Box<dyn Sink>),
-        );
+        sinks.extend(github.clone().map(|github| {
+            let json = shell.json;
+            Box::new(Annotations { github, json }) as Box<dyn Sink>
+        }));
         Ok(Self {
             sinks: Sinks::new(sinks),
             directory,

@@ -1,16 +1,20 @@
 //! `serve`: the site on this machine, rebuilt when the book or its records change, and the page reloaded.
 //!
 //! Files by tower-http, one websocket that says `reload` (mdBook's own client listens), file events by notify. A failed build keeps
-//! the last good site and says why. Listens on loopback unless told otherwise.
+//! the last good site and says why. A site is built beside the one that is served, which it then replaces as a whole: no page is
+//! missing meanwhile. Listens on loopback unless told otherwise.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::State;
+use axum::body::Body;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::{broadcast, mpsc};
@@ -29,13 +33,16 @@ const RELOADS_MAX: usize = 16;
 pub(super) struct Served {
     /// The book's root.
     pub root: PathBuf,
-    /// The site's folder.
-    pub site: PathBuf,
+    /// The folders of the site: the first is built, the other one takes the next build, and so on in turn.
+    pub sites: [PathBuf; 2],
     /// What is watched beside the book's root (the theme, an inventory elsewhere).
     pub watched: Vec<PathBuf>,
-    /// Builds the site anew; the error is for people.
-    pub build: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Builds the site anew into a folder; the error is for people.
+    pub build: Box<dyn Fn(&Path) -> Result<(), String> + Send + Sync>,
 }
+
+/// The folder that is served now.
+type Current = Arc<RwLock<PathBuf>>;
 
 /// Serves until INT or TERM.
 ///
@@ -56,10 +63,11 @@ pub(super) async fn serve(
     let _watcher = watch(&served, changed)?;
     let app = Router::new()
         .route(&format!("/{RELOAD_ENDPOINT}"), get(upgrade))
-        .with_state(reload.clone())
-        .fallback_service(ServeDir::new(&served.site));
+        .with_state(reload.clone());
+    let current: Current = Arc::new(RwLock::new(served.sites[0].clone()));
+    let app = app.fallback_service(get(file).with_state(Arc::clone(&current)));
     ready(&url);
-    let rebuild = tokio::spawn(rebuild(shell, served, changes, reload));
+    let rebuild = tokio::spawn(rebuild(shell, served, current, changes, reload));
     let ended = axum::serve(listener, app).with_graceful_shutdown(interrupted());
     // Open websockets would hold a graceful end for ever.
     tokio::select! {
@@ -68,6 +76,18 @@ pub(super) async fn serve(
     }
     rebuild.abort();
     Ok(())
+}
+
+/// A file of the site.
+async fn file(State(current): State<Current>, request: Request) -> Response {
+    let folder = current
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    match ServeDir::new(folder).try_call(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// Ends at the first INT or TERM.
@@ -91,17 +111,21 @@ fn watch(
     served: &Served,
     changed: mpsc::UnboundedSender<()>,
 ) -> anyhow::Result<notify::RecommendedWatcher> {
-    let site = served
-        .site
-        .canonicalize()
-        .unwrap_or_else(|_| served.site.clone());
+    // The second is not there yet.
+    let sites = served
+        .sites
+        .clone()
+        .map(|site| match site.parent().map(Path::canonicalize) {
+            Some(Ok(folder)) => folder.join(site.file_name().unwrap_or_default()),
+            _ => site,
+        });
     let root = served
         .root
         .canonicalize()
         .unwrap_or_else(|_| served.root.clone());
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
-        if event.kind.is_access() || event.paths.iter().all(|path| is_ours(path, &root, &site)) {
+        if event.kind.is_access() || event.paths.iter().all(|path| is_ours(path, &root, &sites)) {
             return;
         }
         // The receiver is gone when the server ends.
@@ -120,8 +144,8 @@ fn watch(
 }
 
 /// Whether a changed path is the site itself, a repository's own, or a record of a run that is not finished.
-fn is_ours(path: &Path, root: &Path, site: &Path) -> bool {
-    if path.starts_with(site) {
+fn is_ours(path: &Path, root: &Path, sites: &[PathBuf]) -> bool {
+    if sites.iter().any(|site| path.starts_with(site)) {
         return true;
     }
     let Ok(inside) = path.strip_prefix(root) else {
@@ -141,17 +165,22 @@ fn is_ours(path: &Path, root: &Path, site: &Path) -> bool {
 async fn rebuild(
     shell: Shell,
     served: Served,
+    current: Current,
     mut changes: mpsc::UnboundedReceiver<()>,
     reload: broadcast::Sender<()>,
 ) {
-    let served = std::sync::Arc::new(served);
+    let served = Arc::new(served);
+    let mut next = 1;
     while changes.recv().await.is_some() {
         tokio::time::sleep(SETTLE).await;
         while changes.try_recv().is_ok() {}
-        let job = std::sync::Arc::clone(&served);
+        let job = Arc::clone(&served);
         let started = std::time::Instant::now();
-        match tokio::task::spawn_blocking(move || (job.build)()).await {
+        match tokio::task::spawn_blocking(move || (job.build)(&job.sites[next])).await {
             Ok(Ok(())) => {
+                *current.write().unwrap_or_else(PoisonError::into_inner) =
+                    served.sites[next].clone();
+                next = 1 - next;
                 shell.note(&format!("rebuilt in {} ms", started.elapsed().as_millis()));
                 // Nobody may be looking.
                 let _ = reload.send(());

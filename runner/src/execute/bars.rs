@@ -73,28 +73,47 @@ pub(super) fn blocker(cx: &Cx, due: &Due) -> Option<(Id, Option<String>)> {
             }
         }
     }
-    for outside in guide.outside.iter().chain(&due.outside) {
-        let id = &outside.of(&run.book).id;
-        let newest = run.request.earlier.newest(id);
-        if !newest.as_ref().is_some_and(holds) {
-            let profile = &run.request.profile;
-            let how = match newest {
-                Some(finished) => format!(
-                    "its newest result on profile `{profile}` is {}",
-                    finished.state
-                ),
-                None => format!("it never ran on profile `{profile}`"),
-            };
-            return Some((
-                id.clone(),
-                Some(format!("{how}; `--with-needs` runs it too")),
-            ));
-        }
+    let missing = guide.outside.iter().chain(&due.outside);
+    if let Some((at, how)) = missing.copied().find_map(|at| Some((at, lacks(run, at)?))) {
+        return Some((at.of(&run.book).id.clone(), Some(get(cx, at, &how))));
     }
-    if due.above && cx.mode.effective != Mode::Observe {
-        return cx.guide.state().blocks.clone().map(|id| (id, None));
+    if !due.above || cx.mode.effective == Mode::Observe {
+        return None;
     }
-    None
+    let state = cx.guide.state();
+    if let Some(blocks) = state.blocks.clone() {
+        return Some((blocks, None));
+    }
+    // Asked once a guide: the first is the one for which all below it are blocked.
+    let gap = state.gap.get_or_init(|| {
+        let gaps = guide.gaps.iter().copied();
+        gaps.into_iter().find_map(|at| Some((at, lacks(run, at)?)))
+    });
+    let (at, how) = gap.as_ref().filter(|(at, _)| at.step < cx.at.step)?;
+    Some((at.of(&run.book).id.clone(), Some(get(cx, *at, how))))
+}
+
+/// Why a step that this run does not have is not known to hold; `None` when its newest result lets those go on that need it.
+fn lacks(run: &Run, at: StepRef) -> Option<String> {
+    let profile = &run.request.profile;
+    match run.request.earlier.newest(&at.of(&run.book).id) {
+        Some(finished) if holds(&finished) => None,
+        Some(finished) => Some(format!(
+            "its newest result on profile `{profile}` is {}",
+            finished.state
+        )),
+        None => Some(format!("it never ran on profile `{profile}`")),
+    }
+}
+
+/// What to do about a step that this run does not have.
+fn get(cx: &Cx, at: StepRef, how: &str) -> String {
+    let mut hint = format!("{how}; `--with-needs` runs it too");
+    if at.guide == cx.at.guide {
+        let id = &at.of(&cx.run.book).id;
+        hint.push_str(&format!(", `--from {id}` runs the guide from there"));
+    }
+    hint
 }
 
 /// Whether an earlier result lets those go on that need it.
@@ -166,7 +185,7 @@ fn earlier(
 ) -> Option<Outcome> {
     let id = &giver.of(&run.book).id;
     let blocked = |why: &str| {
-        let hint = "`--with-needs` runs it too".to_owned();
+        let hint = format!("`--with-needs` runs it too, `--from {id}` runs its guide from there");
         Some(Outcome {
             hint: Some(hint),
             ..Outcome::blocked(format!("uses `{capture}` of `{id}`, {why}"))

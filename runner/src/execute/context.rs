@@ -2,6 +2,7 @@
 //!
 //! Holds and looks up; decides nothing.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -84,6 +85,8 @@ pub(super) struct GuideState {
     pub(super) blocks: Option<Id>,
     /// The first step without which all below are skipped.
     pub(super) hollow: Option<Id>,
+    /// The first step above that the run does not have and that is not known to hold, and why; asked for once.
+    pub(super) gap: OnceCell<Option<(StepRef, String)>>,
     /// Steps that were skipped because they would change something.
     pub(super) would_change: Vec<StepRef>,
     /// What steps above would make, by what it is locked.
@@ -106,6 +109,20 @@ pub(super) struct Up {
 impl Run {
     pub(super) fn due_guide(&self, guide: &GuideCx) -> &DueGuide {
         &self.plan.guides[guide.index]
+    }
+
+    /// The text of a step's target, as far as it is known before the step is executed: with the values of its guide.
+    pub(super) fn target_text(&self, at: StepRef) -> String {
+        let step = at.of(&self.book);
+        let text = target_text(step);
+        if !step.keys.each.is_empty() || !runbook::template::has_template(&text) {
+            return text;
+        }
+        let scope = &self.values.of(&self.book, at.guide).scope;
+        match scope.render_text(&text) {
+            Ok(Value::String(rendered)) => rendered,
+            _ => text,
+        }
     }
 
     /// Whether a step's result is one of this run, or of an earlier one.
@@ -212,7 +229,7 @@ impl Cx {
             mode: run.due_guide(guide).mode,
             scope: Scope::new(),
             target: Target::Local,
-            target_text: target_text(step),
+            target_text: run.target_text(at),
             timing: Timing {
                 timeout: TIMEOUT_DEFAULT,
                 retry: None,
@@ -383,6 +400,6 @@ fn earlier_value(finished: &runbook::event::StepFinished) -> Value {
 }
 
 /// The target's text, as far as it is known before it is rendered.
-pub(super) fn target_text(step: &Step) -> String {
+fn target_text(step: &Step) -> String {
     step.target.as_text().unwrap_or_default().to_owned()
 }

@@ -127,8 +127,9 @@ fn part(value: &Value, position: usize) -> String {
         },
         Value::Null | Value::Array(_) => (position + 1).to_string(),
     };
+    // The characters of an ID, and `.`.
     let clean = |c: char| {
-        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
             c.to_ascii_lowercase()
         } else {
             '-'
@@ -182,6 +183,7 @@ mod tests {
         for (value, name) in [
             (json!("pve1"), "pve1"),
             (json!("Rack A/1"), "rack-a-1"),
+            (json!("web_1 é"), "web-1--"),
             (json!("10.0.0.1"), "10.0.0.1"),
             (json!(7), "7"),
             (json!({"name": "gpu"}), "gpu"),

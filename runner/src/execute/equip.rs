@@ -102,6 +102,10 @@ impl Cx {
         };
         let node = Node::text(self.step().span, text.clone());
         self.target = read::target(&node).map_err(|error| self.read(&error))?;
+        // One that is written out was looked for when the book was checked.
+        if let Err((message, hint)) = self.run.book.inventory.has(&self.target) {
+            return Err(Box::new(Outcome::wrong(Failure::new(message).hint(hint))));
+        }
         self.target_text = text;
         Ok(())
     }

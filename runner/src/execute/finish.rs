@@ -98,7 +98,7 @@ pub(super) fn step(
         run.planned(place, &outcome);
     }
     let target = cx.map(|cx| cx.target_text.clone()).or(same);
-    let target = target.unwrap_or_else(|| super::context::target_text(step));
+    let target = target.unwrap_or_else(|| run.target_text(due.at));
     let event = event(
         run,
         guide,

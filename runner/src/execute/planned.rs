@@ -96,7 +96,7 @@ pub(super) fn report(run: &Run, lacks: Vec<String>) -> runbook::report::Plan {
             PlanStep {
                 id: step.id.clone(),
                 action: step.action.name.to_owned(),
-                target: super::context::target_text(step),
+                target: run.target_text(due.at),
                 effect: step.effect,
                 would: looked.would,
                 diff: looked.diff,

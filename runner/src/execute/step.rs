@@ -46,7 +46,7 @@ pub(super) async fn due(run: &Arc<Run>, guide: &Arc<GuideCx>, place: u32) {
         id: step.id.clone(),
         title: step.title.clone(),
         action: step.action.name.to_owned(),
-        target: super::context::target_text(step),
+        target: run.target_text(due.at),
         effect: step.effect,
     }));
     if step.keys.each.is_empty() {

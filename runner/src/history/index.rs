@@ -46,8 +46,13 @@ impl Index {
     /// When the database cannot be opened or made.
     pub fn open(book_root: &Path) -> Result<Self, HistoryError> {
         let path = book_root.join(RECORDS_DIR).join("history.sqlite");
+        let db = Connection::open(&path);
+        Self::at(path, db)
+    }
+
+    fn at(path: PathBuf, db: rusqlite::Result<Connection>) -> Result<Self, HistoryError> {
         let open = || -> rusqlite::Result<Connection> {
-            let db = Connection::open(&path)?;
+            let db = db?;
             db.busy_timeout(BUSY_TIMEOUT)?;
             db.pragma_update(None, "journal_mode", "wal")?;
             // Derived data: a lost tail is made again from the lines.
@@ -73,6 +78,19 @@ impl Index {
             Ok(db) => Ok(Self { path, db }),
             Err(source) => Err(HistoryError::Index { path, source }),
         }
+    }
+
+    /// The index for questions about these lines: on disk, or in memory where the disk refuses it.
+    ///
+    /// # Errors
+    /// When none can be made.
+    pub fn of(book_root: &Path, lines: &[HistoryLine]) -> Result<Self, HistoryError> {
+        let on_disk = Self::open(book_root).and_then(|mut index| index.sync(lines).map(|()| index));
+        on_disk.or_else(|_| {
+            let mut index = Self::at(PathBuf::from(":memory:"), Connection::open_in_memory())?;
+            index.sync(lines)?;
+            Ok(index)
+        })
     }
 
     /// Makes the index anew from the lines.

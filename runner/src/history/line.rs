@@ -2,19 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use runbook::event::{Event, EventKind, RunStarted, StepFinished};
+use jiff::Timestamp;
+use runbook::event::{Event, EventKind, RunStarted, StepFinished, StepStarted};
 use runbook::id::Id;
-use runbook::outcome::State;
+use runbook::outcome::{Standing, State};
 use runbook::report::{HISTORY_VERSION, HistoryLine, HistoryStep, StatusItem};
 
 /// How many characters of a failure the history keeps.
 const MESSAGE_CHARACTERS_MAX: usize = 200;
+/// What is said of a step that began and has no end: its runner was killed, or could not write any more.
+const NO_END: &str = "the run ended before it did";
 
 /// Builds a run's line while it runs: keeps what the history needs of each event, and nothing else.
 #[derive(Debug, Default)]
 pub struct LineBuilder {
     line: Option<HistoryLine>,
     items: BTreeMap<Id, Vec<StatusItem>>,
+    /// Steps that began and have not ended, in the order in which they began.
+    open: Vec<(StepStarted, String)>,
 }
 
 impl LineBuilder {
@@ -28,13 +33,19 @@ impl LineBuilder {
                     .or_default()
                     .push(item(step));
             }
+            EventKind::StepStarted(step) if step.id.item.is_none() => {
+                self.open.push((step.clone(), event.at.clone()));
+            }
             EventKind::StepFinished(step) => {
+                self.open.retain(|(open, _)| open.id != step.id);
                 let items = self.items.remove(&step.id).unwrap_or_default();
                 if let Some(line) = &mut self.line {
                     line.steps.push(history_step(step, &event.at, items));
                 }
             }
             EventKind::RunFinished(run) => {
+                // Who says how a run ended has left no step open.
+                self.open.clear();
                 if let Some(line) = &mut self.line {
                     line.exit_code = run.exit_code;
                 }
@@ -49,9 +60,26 @@ impl LineBuilder {
     }
 
     /// The line; `None` when the run has no beginning. A run without an end (its runner was killed) is told as what it was: what
-    /// had finished counts, and its exit code is 130.
+    /// had finished counts, what had begun is aborted, and its exit code is 130.
     pub fn finish(self) -> Option<HistoryLine> {
-        self.line
+        let mut line = self.line?;
+        let mut items = self.items;
+        for (step, began) in self.open {
+            let items = items.remove(&step.id).unwrap_or_default();
+            line.steps.push(HistoryStep {
+                duration_ms: milliseconds(&began, &line.finished_at),
+                id: step.id,
+                state: State::Aborted,
+                finished_at: line.finished_at.clone(),
+                target: step.target,
+                fingerprint: None,
+                identity: BTreeMap::new(),
+                message: Some(NO_END.into()),
+                standing: Standing::Own,
+                items,
+            });
+        }
+        Some(line)
     }
 }
 
@@ -97,6 +125,17 @@ fn history_step(step: &StepFinished, at: &str, items: Vec<StatusItem>) -> Histor
         standing: step.standing(),
         items,
     }
+}
+
+/// The time between two moments; none where one of them is no time.
+fn milliseconds(from: &str, to: &str) -> u64 {
+    let at = |text: &str| text.parse::<Timestamp>().ok();
+    let between = at(from)
+        .zip(at(to))
+        .map(|(from, to)| to.as_millisecond() - from.as_millisecond());
+    between
+        .and_then(|between| u64::try_from(between).ok())
+        .unwrap_or_default()
 }
 
 fn item(step: &StepFinished) -> StatusItem {

@@ -7,9 +7,11 @@ mod fetch;
 mod index;
 mod line;
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use runbook::records::{RecordError, parse_history};
 use runbook::report::{HISTORY_VERSION, HistoryLine};
@@ -24,6 +26,10 @@ use crate::whole_file::{self, Owned};
 
 /// How many runs the history holds; older ones are dropped when a run is added.
 pub const RUNS_MAX: usize = 1_000;
+/// How long one who changes the history waits for another one who does.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether the other one is done.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 /// How large a history may be that is read.
 pub const HISTORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
@@ -33,7 +39,7 @@ pub enum HistoryError {
     /// A file cannot be read or written.
     #[error("cannot {what} `{}`", path.display())]
     Io {
-        /// read, write, open.
+        /// read, write.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -137,19 +143,15 @@ pub fn add(
     book_root: &Path,
     new: impl IntoIterator<Item = HistoryLine>,
 ) -> Result<Vec<HistoryLine>, HistoryError> {
+    let _alone = alone(book_root)?;
     let mut lines = load(book_root)?;
-    let known: std::collections::HashSet<String> =
-        lines.iter().map(|line| line.run.clone()).collect();
+    let known: HashSet<String> = lines.iter().map(|line| line.run.clone()).collect();
     let before = lines.len();
     lines.extend(new.into_iter().filter(|line| !known.contains(&line.run)));
     if lines.len() == before && path(book_root).exists() {
         return Ok(lines);
     }
-    lines.sort_by(|a, b| {
-        a.started_at
-            .cmp(&b.started_at)
-            .then_with(|| a.run.cmp(&b.run))
-    });
+    in_order(&mut lines);
     let surplus = lines.len().saturating_sub(RUNS_MAX);
     lines.drain(..surplus);
     write(book_root, &lines)?;
@@ -157,11 +159,62 @@ pub fn add(
     Ok(lines)
 }
 
+/// Reads a book's history, and adds the runs that have a journal and no line: those whose runner was killed. One that goes on is
+/// left alone. Where the history cannot be written they are known all the same.
+///
+/// # Errors
+/// When the history or such a journal cannot be read, is broken or of a newer version.
+pub fn recover(book_root: &Path) -> Result<Vec<HistoryLine>, HistoryError> {
+    let mut lines = load(book_root)?;
+    let lost = without_line(book_root, &lines)?;
+    if lost.is_empty() {
+        return Ok(lines);
+    }
+    match add(book_root, lost.iter().cloned()) {
+        Err(HistoryError::Io { what: "write", .. } | HistoryError::Index { .. }) => {
+            lines.extend(lost);
+            in_order(&mut lines);
+            Ok(lines)
+        }
+        added => added,
+    }
+}
+
+/// The runs that have a journal with a beginning, no line, and nobody who still writes them.
+fn without_line(book_root: &Path, lines: &[HistoryLine]) -> Result<Vec<HistoryLine>, HistoryError> {
+    let known: HashSet<&str> = lines.iter().map(|line| line.run.as_str()).collect();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(journal::runs_dir(book_root))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|run| known.contains(run))
+        {
+            continue;
+        }
+        let path = entry.path().join("events.jsonl");
+        if journal::goes_on(&path) {
+            continue;
+        }
+        let events = match journal::read(&path) {
+            Err(error) if error.is_absent() => continue,
+            read => read?,
+        };
+        found.extend(from_events(&events));
+    }
+    Ok(found)
+}
+
 /// Makes the history anew from the journals that are there, keeping the lines whose journals are gone.
 ///
 /// # Errors
 /// When a journal or the history cannot be read or written.
 pub fn rebuild(book_root: &Path) -> Result<usize, HistoryError> {
+    let _alone = alone(book_root)?;
     let mut lines = load(book_root)?;
     let runs = journal::runs_dir(book_root);
     for entry in fs::read_dir(&runs).into_iter().flatten().flatten() {
@@ -175,14 +228,52 @@ pub fn rebuild(book_root: &Path) -> Result<usize, HistoryError> {
             lines.push(line);
         }
     }
+    in_order(&mut lines);
+    write(book_root, &lines)?;
+    Index::rebuild(book_root, &lines)?;
+    Ok(lines.len())
+}
+
+/// The right to change the history, as long as it is held: runs that end together would else lose each other's lines.
+fn alone(book_root: &Path) -> Result<File, HistoryError> {
+    let dir = book_root.join(RECORDS_DIR);
+    let path = dir.join("history.lock");
+    let failed = |source| HistoryError::Io {
+        what: "write",
+        path: path.clone(),
+        source,
+    };
+    fs::create_dir_all(&dir).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(failed(io::Error::other(
+                    "another program has been changing the history for too long",
+                )));
+            }
+            // Where files cannot be locked, the journals are the way back: see `recover`.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+}
+
+/// Oldest first.
+fn in_order(lines: &mut [HistoryLine]) {
     lines.sort_by(|a, b| {
         a.started_at
             .cmp(&b.started_at)
             .then_with(|| a.run.cmp(&b.run))
     });
-    write(book_root, &lines)?;
-    Index::rebuild(book_root, &lines)?;
-    Ok(lines.len())
 }
 
 fn write(book_root: &Path, lines: &[HistoryLine]) -> Result<(), HistoryError> {

@@ -91,6 +91,23 @@ fn a_lost_index_is_made_again_from_the_lines() {
 }
 
 #[test]
+fn questions_are_answered_where_the_index_cannot_be_on_disk() {
+    let root = tempfile::tempdir().unwrap();
+    // A folder stands where the database would be.
+    fs::create_dir_all(root.path().join(RECORDS_DIR).join("history.sqlite")).unwrap();
+    let lines = [run("01", State::Passed), run("02", State::Failed)];
+    assert!(Index::open(root.path()).is_err());
+    let index = Index::of(root.path(), &lines).unwrap();
+    assert_eq!(
+        index
+            .runs(&[Id::step("g", "s", "a")], None, 10)
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
 fn a_line_of_a_newer_version_is_refused_and_nothing_is_lost() {
     let root = tempfile::tempdir().unwrap();
     add(root.path(), [run("01", State::Passed)]).unwrap();
@@ -184,4 +201,89 @@ fn a_journal_of_a_newer_version_is_refused_and_nothing_is_lost() {
     assert!(error.is_invalid(), "{error}");
     assert!(error.to_string().contains("is of version 9"), "{error}");
     assert_eq!(fs::read_to_string(path(root.path())).unwrap(), before);
+}
+
+fn event(at: &str, kind: serde_json::Value) -> String {
+    let mut event = kind;
+    event["at"] = format!("2026-11-24T00:00:{at}Z").into();
+    format!("{event}\n")
+}
+
+/// A journal whose runner was killed in the midst of its second step.
+fn killed(root: &Path, run: &str) {
+    use serde_json::json;
+    let started = |step: &str| json!({"event": "step-started", "id": format!("g#s/{step}"), "title": step, "action": "bash", "target": "local", "effect": "change"});
+    let text = event(
+        "00",
+        json!({"event": "run-started", "version": 1, "run": run, "profile": "lab", "mode": "converge", "steps": 3, "asked": [], "program": "0", "vars": {}}),
+    ) + &event("01", started("a"))
+        + &event(
+            "02",
+            json!({"event": "step-finished", "id": "g#s/a", "state": "passed", "changed": true, "repaired": false, "duration_ms": 5, "profile": "lab", "target": "local", "file": "src/g.md", "line": 3, "checks": [], "stand_in": false, "title": "a", "action": "bash", "effect": "change", "mode": "converge", "attempts": 1}),
+        )
+        + &event("02", started("b"));
+    let dir = journal::runs_dir(root).join(run);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("events.jsonl"), text + "{\"event\":\"st").unwrap();
+}
+
+#[test]
+fn a_run_whose_runner_was_killed_is_part_of_the_history() {
+    let root = tempfile::tempdir().unwrap();
+    add(root.path(), [run("25", State::Passed)]).unwrap();
+    killed(root.path(), "24");
+    let lines = recover(root.path()).unwrap();
+    assert_eq!(lines, load(root.path()).unwrap(), "it stays");
+    assert_eq!(
+        lines
+            .iter()
+            .map(|line| line.run.as_str())
+            .collect::<Vec<_>>(),
+        ["24", "25"]
+    );
+    let steps: Vec<_> = lines[0]
+        .steps
+        .iter()
+        .map(|step| (step.id.to_string(), step.state))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("g#s/a".to_owned(), State::Passed),
+            ("g#s/b".to_owned(), State::Aborted)
+        ]
+    );
+    assert_eq!(lines[0].exit_code, crate::exit::INTERRUPTED);
+}
+
+#[test]
+fn a_run_that_goes_on_is_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    killed(root.path(), "24");
+    let path = journal::runs_dir(root.path()).join("24/events.jsonl");
+    let held = File::open(&path).unwrap();
+    held.try_lock().unwrap();
+    assert_eq!(recover(root.path()).unwrap(), []);
+    drop(held);
+    assert_eq!(recover(root.path()).unwrap().len(), 1);
+}
+
+#[test]
+fn runs_that_end_together_all_stay() {
+    let root = tempfile::tempdir().unwrap();
+    std::thread::scope(|threads| {
+        for number in 10..26 {
+            let root = root.path();
+            threads.spawn(move || add(root, [run(&number.to_string(), State::Passed)]).unwrap());
+        }
+    });
+    assert_eq!(load(root.path()).unwrap().len(), 16);
+    let index = Index::open(root.path()).unwrap();
+    assert_eq!(
+        index
+            .runs(&[Id::step("g", "s", "a")], None, 99)
+            .unwrap()
+            .len(),
+        16
+    );
 }

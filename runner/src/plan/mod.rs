@@ -59,6 +59,8 @@ pub struct DueGuide {
     pub needs: Vec<u32>,
     /// What its front matter needs and this run does not have.
     pub outside: Vec<StepRef>,
+    /// Its steps that this run does not have and those below need by the page's order. None where the guide runs from a place on.
+    pub gaps: Vec<StepRef>,
     /// Guides connected by `needs` share a world: the same number.
     pub world: u32,
 }
@@ -175,12 +177,14 @@ impl Plan {
                     profile: request.profile.clone(),
                 });
             }
+            let gaps = self.gaps(book, request, at.guide);
             self.guides.push(DueGuide {
                 guide: at.guide,
                 steps: index..index,
                 mode,
                 needs,
                 outside,
+                gaps,
                 world: 0,
             });
         }
@@ -205,6 +209,21 @@ impl Plan {
             outside,
         });
         Ok(())
+    }
+
+    fn gaps(&self, book: &Book, request: &RunRequest, guide: usize) -> Vec<StepRef> {
+        let whole = &book.guides[guide];
+        if request
+            .from
+            .as_ref()
+            .is_some_and(|from| from.guide == whole.id)
+        {
+            return Vec::new();
+        }
+        (0..whole.steps.len())
+            .map(|step| StepRef { guide, step })
+            .filter(|at| !at.of(book).keys.asked && self.place(*at).is_none())
+            .collect()
     }
 
     /// What references mean: due steps, and steps that are not due.

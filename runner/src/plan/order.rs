@@ -8,7 +8,8 @@ use super::select::Chosen;
 use super::{InBook as _, Plan};
 use crate::request::RunError;
 
-/// Sorts the chosen steps: guides that others need first, else in the book's order; within a guide in the page's order.
+/// Sorts the chosen steps: guides that others need first, else in the book's order; within a guide in the page's order, but what a
+/// step names in its `needs` before it.
 pub(super) fn guides_first(
     book: &Book,
     chosen: BTreeMap<StepRef, Chosen>,
@@ -31,7 +32,68 @@ pub(super) fn guides_first(
             at.step,
         )
     });
-    sorted
+    let mut steps = Vec::with_capacity(sorted.len());
+    let mut rest = sorted.into_iter().peekable();
+    while let Some((first, chosen)) = rest.next() {
+        let mut guide = vec![(first, chosen)];
+        while let Some(next) = rest.next_if(|(at, _)| at.guide == first.guide) {
+            guide.push(next);
+        }
+        steps.extend(needed_first(book, guide));
+    }
+    steps
+}
+
+/// The steps of a guide, those that a step above them needs moved up before it. A circle is left as it is; it is found later.
+fn needed_first(book: &Book, steps: Vec<(StepRef, Chosen)>) -> Vec<(StepRef, Chosen)> {
+    let below: BTreeMap<usize, Vec<usize>> = steps
+        .iter()
+        .filter_map(|(at, _)| {
+            let below = needed_below(book, *at);
+            (!below.is_empty()).then_some((at.step, below))
+        })
+        .collect();
+    if below.is_empty() {
+        return steps;
+    }
+    let mut left: BTreeMap<usize, (StepRef, Chosen)> = steps
+        .into_iter()
+        .map(|(at, chosen)| (at.step, (at, chosen)))
+        .collect();
+    let mut ordered = Vec::with_capacity(left.len());
+    let mut begun = BTreeSet::new();
+    while let Some(first) = left.keys().next().copied() {
+        let mut stack = vec![first];
+        while let Some(step) = stack.last().copied() {
+            let needed = below.get(&step).filter(|_| begun.insert(step));
+            match needed {
+                Some(needed) => {
+                    stack.extend(needed.iter().rev().filter(|step| left.contains_key(step)))
+                }
+                None => {
+                    stack.pop();
+                    ordered.extend(left.remove(&step));
+                }
+            }
+        }
+    }
+    ordered
+}
+
+/// What a step's `needs` names of its own guide and below it.
+fn needed_below(book: &Book, at: StepRef) -> Vec<usize> {
+    let (guide, step) = (at.guide(book), at.of(book));
+    let section = step.id.section.as_deref().unwrap_or_default();
+    step.keys
+        .needs
+        .iter()
+        .flatten()
+        .map(|(reference, _)| reference.resolve(&guide.id, section))
+        .filter(|id| id.guide == guide.id)
+        .flat_map(|id| super::steps_of(book, &id))
+        .map(|needed| needed.step)
+        .filter(|needed| *needed > at.step)
+        .collect()
 }
 
 /// Depth first, with a stack of its own: a chain of guides may be long. A circle is broken anywhere; it is found later.

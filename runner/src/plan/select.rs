@@ -7,7 +7,7 @@ use runbook::model::{Book, Guide, StepRef};
 use runbook::outcome::Verify;
 
 use super::{InBook as _, only_reads};
-use crate::request::{RunError, RunRequest};
+use crate::request::{RunError, RunRequest, TAGGED};
 
 /// Why and how a step is due.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ fn with_needs(book: &Book, request: &RunRequest, mut choice: Choice) -> Choice {
             .filter(|giver| all || only_reads(giver.of(book)))
             .collect();
         if all {
-            needed.extend(needs(book, request, at, &mut above));
+            needed.extend(needs(book, at, &mut above));
         }
         for at in needed {
             if !at.of(book).keys.asked && seen.insert(at) {
@@ -122,12 +122,7 @@ fn with_needs(book: &Book, request: &RunRequest, mut choice: Choice) -> Choice {
 }
 
 /// `above`: up to which step of a guide all were added already.
-fn needs(
-    book: &Book,
-    request: &RunRequest,
-    at: StepRef,
-    above: &mut BTreeMap<usize, usize>,
-) -> Vec<StepRef> {
+fn needs(book: &Book, at: StepRef, above: &mut BTreeMap<usize, usize>) -> Vec<StepRef> {
     let (guide, step) = (at.guide(book), at.of(book));
     let section = step.id.section.as_deref().unwrap_or_default();
     let mut needed: Vec<StepRef> = Vec::new();
@@ -139,8 +134,8 @@ fn needs(
     {
         needed.extend(steps_of(book, &reference.resolve(&guide.id, section)));
     }
-    // The lab is new for each run: what the page did before is not there unless it runs again.
-    if request.is_lab() && step.keys.needs.is_none() {
+    // What the page did before is needed too, unless the step says what it needs.
+    if step.keys.needs.is_none() {
         let added = above.entry(at.guide).or_default();
         needed.extend((*added..at.step).map(|step| StepRef { step, ..at }));
         *added = at.step.max(*added);
@@ -202,9 +197,6 @@ fn what(request: &RunRequest) -> String {
         .iter()
         .chain(&request.from)
         .map(|id| format!("`{id}`"));
-    let tags = request
-        .tags
-        .iter()
-        .map(|tag| format!("guides tagged `{tag}`"));
+    let tags = request.tags.iter().map(|tag| format!("{TAGGED} `{tag}`"));
     ids.chain(tags).collect::<Vec<_>>().join(", ")
 }

@@ -1,9 +1,10 @@
 //! What a DNS server answers, with its status.
 //!
 //! Asks the server itself, over UDP and, when the answer does not fit, over TCP: what a cache or `/etc/hosts` says is not
-//! the question here. `system` are the servers of this machine's configuration; search domains are not applied.
+//! the question here. `system` are the servers of this machine's configuration; search domains are not applied. They are not asked
+//! for `localhost`, which no server is to be asked for (RFC 6761, section 6.3).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,14 @@ pub async fn probe(
 ) -> Result<Answer, ProbeError> {
     let started = Instant::now();
     let question = question(request)?;
+    if request.server == "system" && is_localhost(question.name()) {
+        return Ok(Answer {
+            answer: loopback(question.query_type()),
+            status: status(ResponseCode::NoError),
+            server: "this machine".to_owned(),
+            duration: started.elapsed().as_secs_f64(),
+        });
+    }
     let (response, server) = within(deadline, &request.server, async {
         let servers = servers(&request.server, network).await?;
         ask_all(network, &servers, &question, deadline).await
@@ -104,6 +113,20 @@ fn question(request: &Request) -> Result<Query, ProbeError> {
     };
     name.set_fqdn(true);
     Ok(Query::query(name, kind))
+}
+
+fn is_localhost(name: &Name) -> bool {
+    name.iter()
+        .next_back()
+        .is_some_and(|label| label.eq_ignore_ascii_case(b"localhost"))
+}
+
+fn loopback(kind: RecordType) -> Vec<String> {
+    match kind {
+        RecordType::A => vec![Ipv4Addr::LOCALHOST.to_string()],
+        RecordType::AAAA => vec![Ipv6Addr::LOCALHOST.to_string()],
+        _ => Vec::new(),
+    }
 }
 
 async fn servers(server: &str, network: &Network) -> Result<Vec<SocketAddr>, ProbeError> {

@@ -21,6 +21,11 @@ use std::time::Duration;
 pub use certificate::Certificate;
 pub use network::{Dial, DialFuture, Network};
 
+/// What was left of a deadline, as people say it.
+fn milliseconds(time: Duration) -> Duration {
+    Duration::from_millis((time.as_secs_f64() * 1_000.0).round() as u64)
+}
+
 /// What keeps a probe from its answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -32,7 +37,7 @@ pub enum ProbeError {
         address: String,
     },
     /// No answer within the deadline.
-    #[error("no answer from `{address}` within {after:?}")]
+    #[error("no answer from `{address}` within {:?}", milliseconds(*after))]
     TimedOut {
         /// Host and port.
         address: String,

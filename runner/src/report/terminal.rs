@@ -135,7 +135,14 @@ impl<W: Write> Terminal<W> {
             step.id,
             text::duration(step.duration_ms)
         );
-        self.line(&line)
+        self.line(&line)?;
+        match &step.hint {
+            // A failure's stands with the failure.
+            Some(hint) if step.state == State::Blocked => {
+                self.line(&format!("  hint: {}", text::harmless(first_line(hint))))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a failure for the end. Of a step with items, the items tell.

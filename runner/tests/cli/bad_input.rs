@@ -118,14 +118,12 @@ fn an_empty_book_and_a_book_without_steps() {
         vec![("src/SUMMARY.md", "- [A](a.md)\n"), ("src/a.md", "# A\n")],
     ] {
         let book = TestBook::with(&files);
-        for command in ["check", "verify"] {
+        for command in ["check", "verify", "plan"] {
             let said = book.run(&[command]);
             assert_eq!(said.code, 3, "{command}: {}", said.err);
-            assert!(
-                said.err.contains("no steps found"),
-                "{command}: {}",
-                said.err
-            );
+            for words in ["no steps found", " --> book.toml:1:1", "hint: "] {
+                assert!(said.err.contains(words), "{command}: {}", said.err);
+            }
         }
     }
     let prose = TestBook::with(&[("src/SUMMARY.md", "- [A](a.md)\n"), ("src/a.md", "# A\n")]);
@@ -215,6 +213,31 @@ fn a_read_only_disk() {
             "{}",
             said.err
         );
+    }
+    if let Some(said) = mounted(&book, &setup, "build") {
+        assert_eq!(
+            said.code, 4,
+            "the disk is at fault, not the book: {}",
+            said.err
+        );
+        assert!(said.err.contains("hint: "), "{}", said.err);
+    }
+}
+
+#[test]
+fn what_was_recorded_is_read_from_a_read_only_disk() {
+    let book = TestBook::new(&step("id: a", "true"));
+    assert_eq!(book.run(&["verify"]).code, 0);
+    let root = book.root().display();
+    let setup = format!(
+        "cp -r '{root}/book.toml' '{root}/src' '{root}/.runbook' '{root}/m'; rm '{root}/m/.runbook/'history.sqlite*; \
+         mount --bind '{root}/m' '{root}/m'; mount -o remount,ro,bind '{root}/m'"
+    );
+    for command in ["status", "history guide#s/a"] {
+        if let Some(said) = mounted(&book, &setup, command) {
+            assert_eq!(said.code, 0, "{command}: {}", said.err);
+            assert!(said.out.contains('✓'), "{command}: {}", said.out);
+        }
     }
 }
 

@@ -179,11 +179,24 @@ fn a_killed_runner_loses_nothing_it_told() {
     assert!(events.iter().any(|e| e["event"] == "step-finished"
         && e["id"] == "guide#s/file"
         && e["state"] == "passed"));
-    // The history is made again from the journal: the run is told as interrupted, what had ended counts.
+    // Nobody has to ask for it: the run is told as interrupted, what had ended counts, what had begun is aborted.
+    let state = |id: &str| {
+        let history = book.run(&["history", id, "--json"]);
+        let report: Value = serde_json::from_str(&history.out).unwrap();
+        report["runs"][0]["state"].clone()
+    };
+    assert_eq!(state("guide#s/file"), "passed");
+    assert_eq!(state("guide#s/long"), "aborted");
+    assert_eq!(state("guide#s/never"), Value::Null);
+    let status: Value = serde_json::from_str(&book.run(&["status", "--json"]).out).unwrap();
+    assert_eq!(status["guides"][0]["state"], "aborted");
+    let site = book.run(&["build"]);
+    assert_eq!(site.code, 0, "{}", site.err);
+    let page = std::fs::read_to_string(book.path("book/guide.html")).unwrap();
+    assert!(page.contains("data-state=\"aborted\""), "{page}");
+    // Made anew from the journals it is the same.
     assert_eq!(book.run(&["history", "--rebuild"]).code, 0);
-    let history = book.run(&["history", "guide#s/file", "--json"]);
-    let report: Value = serde_json::from_str(&history.out).unwrap();
-    assert_eq!(report["runs"][0]["state"], "passed");
+    assert_eq!(state("guide#s/long"), "aborted");
     // The next run removes what the killed one could not.
     book.write(
         "src/guide.md",

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod asked;
 mod bad_input;
 mod book;
 mod cloud_init;

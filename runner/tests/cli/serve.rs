@@ -66,6 +66,25 @@ impl Drop for Server {
 }
 
 #[test]
+fn no_page_is_missing_while_the_site_is_built_again() {
+    let book = TestBook::new(&step("id: a", "true"));
+    let server = Server::start(&book);
+    for round in 0..3 {
+        let word = format!("round{round}");
+        book.write("src/guide.md", step("id: a", "true") + "\n" + &word + "\n");
+        let started = Instant::now();
+        loop {
+            let page = server.get("guide.html");
+            assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+            if page.contains(&word) {
+                break;
+            }
+            assert!(started.elapsed() < SEEN_DEADLINE, "`{word}` is not seen");
+        }
+    }
+}
+
+#[test]
 fn a_change_is_seen_and_a_broken_chapter_keeps_the_last_good_site() {
     let book = TestBook::new(&step("id: a", "true"));
     let mut server = Server::start(&book);

@@ -390,6 +390,19 @@ fn github_gets_annotations_and_a_summary() {
     );
     let text = std::fs::read_to_string(summary).unwrap();
     assert!(text.contains("| `guide#s/bad` | ✕ failed |"), "{text}");
+    // What machines read stays whole lines of JSON.
+    let output = book
+        .command(&["verify", "--json"])
+        .env("GITHUB_ACTIONS", "true")
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        out.lines().all(|line| line.starts_with("{\"event\":")),
+        "{out}"
+    );
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("::error file=src/guide.md,line=16,"), "{err}");
 }
 
 #[test]
