@@ -131,7 +131,7 @@ fn mdbook(error: anyhow::Error) -> BuildError {
         Ok(Invalid(diagnostics)) => BuildError::Invalid(diagnostics),
         Err(error) => {
             let message = format!("{error:#}").replace(&format!("preprocessor \"{NAME}\": "), "");
-            if error.chain().any(|cause| is_of_the_disk(cause)) {
+            if error.chain().any(is_of_the_disk) {
                 BuildError::Unwritable(message)
             } else {
                 BuildError::Mdbook(message)

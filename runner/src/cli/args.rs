@@ -99,8 +99,8 @@ pub(super) enum Command {
         /// Run what the IDs need too
         #[arg(long)]
         with_needs: bool,
-        /// Run a step's or section's guide from there to its end
-        #[arg(long, value_name = "ID", conflicts_with = "ids")]
+        /// Run a step's or section's guide from there to its end, and nothing of it above
+        #[arg(long, value_name = "ID")]
         from: Option<String>,
     },
     /// Verify the book in each guide's own mode

@@ -38,8 +38,11 @@ pub(super) struct Served {
     /// What is watched beside the book's root (the theme, an inventory elsewhere).
     pub watched: Vec<PathBuf>,
     /// Builds the site anew into a folder; the error is for people.
-    pub build: Box<dyn Fn(&Path) -> Result<(), String> + Send + Sync>,
+    pub build: Build,
 }
+
+/// Builds a site into a folder.
+pub(super) type Build = Box<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
 
 /// The folder that is served now.
 type Current = Arc<RwLock<PathBuf>>;

@@ -40,6 +40,13 @@ pub(super) fn choose(book: &Book, request: &RunRequest) -> Result<Choice, RunErr
     for id in &request.ids {
         address(book, id, &mut choice);
     }
+    if let Some(first) = request
+        .from
+        .as_ref()
+        .and_then(|from| steps_of(book, from).first().copied())
+    {
+        choice.retain(|at, _| at.guide != first.guide || at.step >= first.step);
+    }
     if request.ids.is_empty() && request.from.is_none() {
         everything(book, request, &mut choice);
     }

@@ -128,6 +128,12 @@ fn one_step_is_what_it_means_and_no_more_but_in_the_lab_with_what_it_needs() {
         .home()
         .ask(|request| request.from = Some(id("a#s/b")));
     assert_eq!(from.run().states(), ["b passed", "c passed"]);
+    // With the guide's own ID it is the same: nothing above it.
+    let both = BookTest::new(&steps).home().ask(|request| {
+        request.ids = vec![id("a")];
+        request.from = Some(id("a#s/b"));
+    });
+    assert_eq!(both.run().states(), ["b passed", "c passed"]);
 }
 
 #[test]
