@@ -143,6 +143,29 @@ mod tests {
     }
 
     #[test]
+    fn expectations_have_the_shape_of_their_field_wherever_they_stand() {
+        let schema = step();
+        let expectations = &schema["$defs"]["expectations"];
+        let matcher = serde_json::json!({"$ref": "#/$defs/matcher"});
+        assert_eq!(
+            expectations["properties"]["exit"]["anyOf"],
+            serde_json::json!([matcher])
+        );
+        assert_eq!(
+            expectations["properties"]["json"]["anyOf"][0]["additionalProperties"],
+            matcher
+        );
+        assert_eq!(
+            expectations["additionalProperties"], matcher,
+            "what the step captures"
+        );
+        let inline =
+            schema["$defs"]["condition"]["anyOf"][3]["properties"]["expect"]["$ref"].clone();
+        assert_eq!(inline, "#/$defs/expectations");
+        assert_eq!(schema["properties"]["id"]["maxLength"], 64);
+    }
+
+    #[test]
     fn a_step_s_schema_has_every_key_and_action() {
         let schema = step();
         let properties = schema["properties"].as_object().unwrap();

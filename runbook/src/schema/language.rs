@@ -1,10 +1,13 @@
 //! The schemas of what an author writes: a step, front matter, the inventory.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
+use crate::id::STEP_ID_CHARACTERS_MAX;
 use crate::spec::{
-    ACTIONS, Args, FRONT_KEYS, FieldSpec, Group, INLINE_KEYS, INVENTORY_KEYS, MATCHERS, STEP_KEYS,
-    Type,
+    ACTIONS, Args, COMMON_RESULTS, FRONT_KEYS, FieldKind, FieldSpec, Group, INLINE_KEYS,
+    INVENTORY_KEYS, MATCHERS, STEP_KEYS, Type,
 };
 
 /// A step: the YAML of a `runbook` fence, the `#|` options of a native one (there the language gives the action).
@@ -95,10 +98,7 @@ fn definitions() -> Value {
             {"type": "array", "items": {"$ref": "#/$defs/condition"}},
             inline,
         ]},
-        "expectations": {
-            "type": "object",
-            "description": "matchers by field; of `json`, `table`, `header`, `config`, `condition`, `certificate` by key",
-        },
+        "expectations": expectations(),
         "matcher": {"anyOf": [
             {"type": ["string", "number", "boolean", "null", "array"]},
             {"type": "object", "properties": matchers, "additionalProperties": false, "minProperties": 1},
@@ -106,15 +106,47 @@ fn definitions() -> Value {
     })
 }
 
+/// Matchers by field, of those that have keys by key. Other names are those that the step captures.
+fn expectations() -> Value {
+    let matcher = || json!({"$ref": "#/$defs/matcher"});
+    let by_key =
+        |value: Value| json!({"type": "object", "additionalProperties": value, "minProperties": 1});
+    let mut shapes: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for result in ACTIONS
+        .iter()
+        .flat_map(|action| action.results)
+        .chain(COMMON_RESULTS)
+    {
+        let shape = match result.kind {
+            FieldKind::Text | FieldKind::Value => matcher(),
+            FieldKind::Json | FieldKind::Map => by_key(matcher()),
+            FieldKind::Table => by_key(json!({"anyOf": [{"const": "absent"}, by_key(matcher())]})),
+        };
+        let known = shapes.entry(result.name).or_default();
+        if !known.contains(&shape) {
+            known.push(shape);
+        }
+    }
+    let properties: Map<String, Value> = shapes
+        .into_iter()
+        .map(|(name, shapes)| (name.to_owned(), json!({"anyOf": shapes})))
+        .collect();
+    json!({
+        "type": "object",
+        "description": "matchers by field; of `json`, `table`, `header`, `config`, `condition`, `certificate` by key",
+        "properties": properties,
+        "additionalProperties": matcher(),
+    })
+}
+
 /// One action with its own `on`, `env`, `secrets`, `expect`.
 fn inline() -> Value {
-    let mut properties = Map::new();
-    for key in STEP_KEYS
+    let keys = STEP_KEYS
         .iter()
+        .copied()
         .filter(|key| INLINE_KEYS.contains(&key.name))
-    {
-        properties.insert(key.name.into(), ty(&key.ty));
-    }
+        .collect::<Vec<_>>();
+    let mut properties = properties(&keys);
     let mut one_of = Vec::new();
     for action in ACTIONS {
         let value = match action.args {
@@ -137,11 +169,16 @@ fn properties(fields: &[FieldSpec]) -> Map<String, Value> {
     fields
         .iter()
         .map(|field| {
-            // `expect` is a map by field whose shape depends on the field.
-            let mut value = if field.name == "expect" {
-                json!({"$ref": "#/$defs/expectations"})
-            } else {
-                ty(&field.ty)
+            let mut value = match field.name {
+                // A map by field whose shape depends on the field.
+                "expect" => json!({"$ref": "#/$defs/expectations"}),
+                // Of a step.
+                "id" if field.required => json!({
+                    "type": ["string", "integer"],
+                    "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$",
+                    "maxLength": STEP_ID_CHARACTERS_MAX,
+                }),
+                _ => ty(&field.ty),
             };
             describe(&mut value, field.what);
             (field.name.to_owned(), value)
