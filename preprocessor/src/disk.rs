@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use mdbook_summary::{Link, SummaryItem};
-use runbook::book::{ChapterInput, FileError, Files, Input, Loaded};
+use runbook::book::{ChapterInput, FileError, Files, Input, Loaded, UNKNOWN_PROFILE};
 use runbook::diagnostic::Diagnostic;
 use runbook::markdown::MarkdownOptions;
 use runbook::model::{Options, Vars};
@@ -260,6 +260,9 @@ impl BookDir {
             vars: vars.clone(),
         };
         let mut loaded = runbook::book::load(input, self);
+        if profile.is_empty() || profile == self.options.profile {
+            self.name_profile_place(&mut loaded.diagnostics);
+        }
         // Without steps there is no status page.
         if let Some(path) = pages.get(STATUS_ID)
             && loaded
@@ -273,6 +276,24 @@ impl BookDir {
         problems.append(&mut loaded.diagnostics);
         loaded.diagnostics = problems;
         Ok(loaded)
+    }
+
+    /// The profile that `book.toml` names and that does not exist is told where it is named.
+    fn name_profile_place(&self, diagnostics: &mut [Diagnostic]) {
+        let unknown = diagnostics
+            .iter_mut()
+            .find(|finding| finding.rule == UNKNOWN_PROFILE);
+        if let Some(unknown) = unknown
+            && let Ok(text) = text::read(&self.root.join("book.toml"))
+        {
+            let source = Source::new("book.toml", text);
+            let hint = unknown.hint.clone().unwrap_or_default();
+            let placed = config::wrong(&source, "profile", unknown.message.clone(), &hint);
+            *unknown = Diagnostic {
+                rule: UNKNOWN_PROFILE,
+                ..*placed
+            };
+        }
     }
 
     /// The inventory. A book needs none; one that is named in `book.toml` must be there.

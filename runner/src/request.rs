@@ -243,6 +243,10 @@ impl RunError {
             Self::NoSteps { what } if what.contains(TAGGED) => {
                 Some("tags stand in the front matter of guides: `tags: [NAME]`".to_owned())
             }
+            Self::NoSteps { what } if what.is_empty() => Some(
+                "guides with `verify: asked` run on a real profile when their ID is given"
+                    .to_owned(),
+            ),
             Self::NoSteps { .. } => {
                 Some("a step is a fence with the word `runbook` in its first line".to_owned())
             }

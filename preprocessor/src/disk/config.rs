@@ -139,7 +139,7 @@ fn wrong_type(source: &Source, option: &str) -> Box<Diagnostic> {
 }
 
 /// A finding about an option, at its own line.
-fn wrong(source: &Source, option: &str, message: String, hint: &str) -> Box<Diagnostic> {
+pub(super) fn wrong(source: &Source, option: &str, message: String, hint: &str) -> Box<Diagnostic> {
     let mut offset = 0;
     let mut inside = false;
     let mut place = None;

@@ -28,7 +28,7 @@ pub(super) fn build(
             reload: None,
         },
     )
-    .map_err(told)?;
+    .map_err(|error| told(opened, error))?;
     let index = built.pages.join("index.html");
     // As in `list`: the program ends. After `verify` it ends too.
     std::mem::forget(built);
@@ -58,7 +58,8 @@ pub(super) fn serve(
         Failure::unavailable(format!("cannot make a folder for the site: {error}"), None)
     })?;
     let sites = ["site", "site-too"].map(|name| folder.path().join(name));
-    site::build(opened.dir(), served(&opened.profile(), &sites[0])).map_err(told)?;
+    site::build(opened.dir(), served(&opened.profile(), &sites[0]))
+        .map_err(|error| told(&opened, error))?;
     let (book, profile) = (opened.root().to_owned(), opened.profile());
     let served = Served {
         root: opened.root().to_owned(),
@@ -113,9 +114,11 @@ fn served<'a>(profile: &'a str, dest: &'a Path) -> How<'a> {
     }
 }
 
-fn told(error: BuildError) -> Failure {
+fn told(opened: &Opened, error: BuildError) -> Failure {
     match error {
-        BuildError::Invalid(diagnostics) => Failure::Invalid(diagnostics),
+        BuildError::Invalid(diagnostics) => opened
+            .unknown_profile(&diagnostics)
+            .unwrap_or(Failure::Invalid(diagnostics)),
         BuildError::Disk(error) => super::open::disk(&error),
         BuildError::Records(error) => {
             Failure::invalid(causes::chain(&error), Some(error.hint().to_owned()))

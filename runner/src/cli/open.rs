@@ -85,15 +85,20 @@ impl Opened {
         self.usable(self.dir.load_guide(guide, &self.profile()))
     }
 
+    /// That the profile that was asked for does not exist.
+    pub(super) fn unknown_profile(&self, diagnostics: &[Diagnostic]) -> Option<Failure> {
+        self.profile.as_ref()?;
+        let unknown = diagnostics
+            .iter()
+            .find(|finding| finding.rule == UNKNOWN_PROFILE)?;
+        Some(Failure::usage(&unknown.message, unknown.hint.clone()))
+    }
+
     /// What was read. A profile that was asked for and does not exist is wrong usage, not a wrong book.
     fn usable(&self, loaded: Result<Loaded, DiskError>) -> Result<Read, Failure> {
         let loaded = loaded.map_err(|error| disk(&error))?;
-        let unknown = loaded
-            .diagnostics
-            .iter()
-            .find(|finding| self.profile.is_some() && finding.rule == UNKNOWN_PROFILE);
-        match unknown {
-            Some(unknown) => Err(Failure::usage(&unknown.message, unknown.hint.clone())),
+        match self.unknown_profile(&loaded.diagnostics) {
+            Some(failure) => Err(failure),
             None => Ok(read(loaded)),
         }
     }

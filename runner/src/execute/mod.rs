@@ -328,11 +328,14 @@ fn note_panic(run: &Run, done: Result<(), tokio::task::JoinError>, panicked: &mu
 
 fn head(run: &Run) -> RunStarted {
     let request = &run.request;
-    let usual = match request.purpose {
-        Purpose::Run => Mode::Converge,
-        Purpose::Verify if request.is_lab() => Mode::Rehearse,
-        Purpose::Verify => Mode::Observe,
+    // Guides have ways of their own: the run is as the one that does most.
+    let most = |mode: &Mode| match mode {
+        Mode::Observe => 0,
+        Mode::Converge => 1,
+        Mode::Rehearse => 2,
     };
+    let modes = run.plan.guides.iter().map(|guide| guide.mode.asked);
+    let mode = modes.max_by_key(most).unwrap_or(Mode::Observe);
     let text = |value: &Value| {
         value
             .as_str()
@@ -347,7 +350,7 @@ fn head(run: &Run) -> RunStarted {
         version: EVENTS_VERSION,
         run: request.run.clone(),
         profile: request.profile.clone(),
-        mode: request.mode.unwrap_or(usual),
+        mode,
         revision: request.revision.clone(),
         asked: request
             .ids

@@ -1,7 +1,8 @@
 //! The order in which guides start, which of them share a world, and that nothing waits for itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use runbook::id::Id;
 use runbook::model::{Book, StepRef};
 
 use super::select::Chosen;
@@ -46,10 +47,21 @@ pub(super) fn guides_first(
 
 /// The steps of a guide, those that a step above them needs moved up before it. A circle is left as it is; it is found later.
 fn needed_first(book: &Book, steps: Vec<(StepRef, Chosen)>) -> Vec<(StepRef, Chosen)> {
+    let says = |(at, _): &&(StepRef, Chosen)| at.of(book).keys.needs.is_some();
+    let Some((first, _)) = steps.iter().find(says) else {
+        return steps;
+    };
+    let names: HashMap<&Id, usize> = first
+        .guide(book)
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| (&step.id, index))
+        .collect();
     let below: BTreeMap<usize, Vec<usize>> = steps
         .iter()
         .filter_map(|(at, _)| {
-            let below = needed_below(book, *at);
+            let below = needed_below(book, *at, &names);
             (!below.is_empty()).then_some((at.step, below))
         })
         .collect();
@@ -81,7 +93,7 @@ fn needed_first(book: &Book, steps: Vec<(StepRef, Chosen)>) -> Vec<(StepRef, Cho
 }
 
 /// What a step's `needs` names of its own guide and below it.
-fn needed_below(book: &Book, at: StepRef) -> Vec<usize> {
+fn needed_below(book: &Book, at: StepRef, names: &HashMap<&Id, usize>) -> Vec<usize> {
     let (guide, step) = (at.guide(book), at.of(book));
     let section = step.id.section.as_deref().unwrap_or_default();
     step.keys
@@ -90,8 +102,13 @@ fn needed_below(book: &Book, at: StepRef) -> Vec<usize> {
         .flatten()
         .map(|(reference, _)| reference.resolve(&guide.id, section))
         .filter(|id| id.guide == guide.id)
-        .flat_map(|id| super::steps_of(book, &id))
-        .map(|needed| needed.step)
+        .flat_map(|id| match names.get(&id.without_item()) {
+            Some(step) => vec![*step],
+            None => super::steps_of(book, &id)
+                .into_iter()
+                .map(|needed| needed.step)
+                .collect(),
+        })
         .filter(|needed| *needed > at.step)
         .collect()
 }

@@ -7,7 +7,7 @@ use crate::book::{TestBook, step};
 #[test]
 fn a_profile_is_one_that_exists_or_none() {
     let book = TestBook::new(&step("id: good\neffect: read", "true"));
-    for command in ["check", "verify", "list", "status", "plan"] {
+    for command in ["check", "verify", "list", "status", "plan", "build"] {
         let said = book.run(&[command, "--profile", "hme"]);
         assert_eq!(said.code, 2, "{command}: {}", said.err);
         assert!(
@@ -34,11 +34,9 @@ fn a_profile_is_one_that_exists_or_none() {
         "book.toml",
         "[book]\ntitle = \"Test\"\n\n[preprocessor.runbook]\nprofile = \"hme\"\n",
     );
-    assert_eq!(
-        book.run(&["check"]).code,
-        3,
-        "the book names one that it does not have"
-    );
+    let said = book.run(&["check"]);
+    assert_eq!(said.code, 3, "the book names one that it does not have");
+    assert!(said.err.contains(" --> book.toml:5:1"), "{}", said.err);
 }
 
 #[test]
@@ -127,4 +125,29 @@ fn a_target_is_resolved_in_the_plan() {
         "{}",
         said.out
     );
+}
+
+#[test]
+fn a_run_says_of_itself_what_its_guides_do() {
+    let guide = |verify: &str| {
+        format!(
+            "---\nverify: {verify}\n---\n{}",
+            step("id: a\neffect: read", "true")
+        )
+    };
+    let book = TestBook::new(&guide("converge"));
+    book.write("inventory.yaml", "profiles: {home: {}}\n");
+    let mode = || book.events(&["verify", "--json", "--profile", "home"]).1[0]["mode"].clone();
+    assert_eq!(
+        mode(),
+        "converge",
+        "its guide changes things: it does not only read"
+    );
+    book.write("src/guide.md", guide("observe"));
+    assert_eq!(mode(), "observe");
+    book.write("src/guide.md", guide("asked"));
+    let said = book.run(&["verify", "--profile", "home"]);
+    assert_eq!(said.code, 3, "{}", said.out);
+    assert!(said.err.contains("`verify: asked`"), "{}", said.err);
+    assert_eq!(book.run(&["verify", "guide", "--profile", "home"]).code, 0);
 }
