@@ -108,11 +108,12 @@ fn list_guide(guide: &Guide, profile: &str) -> ListGuide {
 
 /// The effective mode of a guide on a profile.
 pub fn verify(guide: &Guide, profile: &str) -> Verify {
-    guide.front.verify.unwrap_or(if profile == LAB {
-        Verify::Rehearse
-    } else {
-        Verify::Observe
-    })
+    match guide.front.verify {
+        // Left out on real profiles; in the lab it is rehearsed as any other.
+        Some(Verify::Asked) | None if profile == LAB => Verify::Rehearse,
+        Some(verify) => verify,
+        None => Verify::Observe,
+    }
 }
 
 fn list_section(guide: &Guide, index: usize, section: &Section) -> ListSection {

@@ -205,7 +205,7 @@ fn literal(name: &str, node: &Node, findings: &mut Findings) {
         .map(|c| c.to_ascii_lowercase())
         .collect();
     // `GRAFANA_TOKEN`: the last word alone says it.
-    let last = name.rsplit(['_', '-']).next().unwrap_or(name);
+    let last = name.rsplit('_').next().unwrap_or(name);
     let says = SECRET_NAMES.iter().any(|end| letters.ends_with(end))
         || SECRET_WORDS.contains(&letters.as_str())
         || last.eq_ignore_ascii_case("token");

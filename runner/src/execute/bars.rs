@@ -77,11 +77,13 @@ pub(super) fn blocker(cx: &Cx, due: &Due) -> Option<(Id, Option<String>)> {
     if let Some((at, how)) = missing.copied().find_map(|at| Some((at, lacks(run, at)?))) {
         return Some((at.of(&run.book).id.clone(), Some(get(cx, at, &how))));
     }
-    if !due.above || cx.mode.effective == Mode::Observe {
+    // A plan looks as `observe` does, and says what a run would do.
+    let looks = cx.mode.effective == Mode::Observe;
+    if !due.above || (looks && !run.planning) {
         return None;
     }
     let state = cx.guide.state();
-    if let Some(blocks) = state.blocks.clone() {
+    if let Some(blocks) = state.blocks.clone().filter(|_| !looks) {
         return Some((blocks, None));
     }
     // Asked once a guide: the first is the one for which all below it are blocked.

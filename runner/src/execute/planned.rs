@@ -70,6 +70,8 @@ fn would(outcome: &Outcome) -> String {
         (Some(Would::Nothing), State::Passed) => "nothing".into(),
         (_, State::Skipped) if outcome.unwanted => format!("skip: {first}"),
         (_, State::Skipped) if outcome.missing => format!("skip: {first}"),
+        // What it needs is not in this run: that is known now.
+        (_, State::Blocked) if outcome.hint.is_some() => format!("block: {first}"),
         _ => format!("unknown: {first}"),
     }
 }

@@ -11,6 +11,8 @@ use runbook::report::Plan;
 const ROWS_MAX: usize = 12;
 /// The most lines of output that a failure shows.
 const OUTPUT_LINES_MAX: usize = 12;
+/// The most characters of such a line; the whole output is an artifact.
+const LINE_CHARACTERS_MAX: usize = 400;
 
 /// The state's sign; states differ by shape and word, not by colour alone.
 pub fn sign(state: State) -> &'static str {
@@ -170,7 +172,14 @@ fn output(text: &mut String, step: &StepFinished) {
         if all == 1 { "line" } else { "lines" }
     );
     for line in shown {
-        let _ = writeln!(text, "  | {}", harmless(line));
+        let line = harmless(line);
+        let more = line.chars().count().saturating_sub(LINE_CHARACTERS_MAX);
+        let shown: String = line.chars().take(LINE_CHARACTERS_MAX).collect();
+        let _ = if more > 0 {
+            writeln!(text, "  | {shown}… and {more} characters more")
+        } else {
+            writeln!(text, "  | {shown}")
+        };
     }
 }
 
@@ -279,6 +288,19 @@ mod tests {
             counts(&BTreeMap::from([(State::Passed, 1)]), 0),
             "1 step: 1 passed"
         );
+    }
+
+    #[test]
+    fn a_long_line_of_output_is_cut() {
+        let mut text = String::new();
+        let event = serde_json::json!({"id": "g#s/a", "state": "failed", "changed": false, "repaired": false, "duration_ms": 1,
+            "profile": "lab", "target": "local", "file": "src/g.md", "line": 3, "checks": [], "stand_in": false, "title": "a",
+            "action": "bash", "effect": "read", "mode": "observe", "attempts": 1,
+            "output": {"stdout": {"bytes": 0, "lines": 0}, "stderr": {"bytes": 0, "lines": 0},
+                "both": {"head": "z".repeat(1_000), "bytes": 1_000, "lines": 1}}});
+        output(&mut text, &serde_json::from_value(event).unwrap());
+        assert!(text.ends_with("z… and 600 characters more\n"), "{text}");
+        assert!(text.len() < 500);
     }
 
     #[test]

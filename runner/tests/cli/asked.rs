@@ -44,6 +44,12 @@ fn a_blocked_step_says_what_to_do() {
     let chapter = "# G\n\n## S\n\n```bash runbook\n#| id: a\ntrue\n```\n\n```bash runbook\n#| id: b\ntrue\n```\n";
     let book = TestBook::new(chapter);
     book.write("inventory.yaml", "profiles: {home: {}}\n");
+    let said = book.run(&["plan", "guide#s/b", "--profile", "home"]);
+    assert!(
+        said.out.contains("block: needs `guide#s/a`"),
+        "{}",
+        said.out
+    );
     let said = book.run(&["run", "guide#s/b", "--profile", "home"]);
     assert_eq!(said.code, 0, "blocked adds no code: {}", said.err);
     for words in [
