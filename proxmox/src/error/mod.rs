@@ -167,7 +167,7 @@ impl Error {
                 "use an API token, or give one TOTP code with the login".to_owned()
             }
             Self::Unauthorized(_) => {
-                "check the token's ID and secret, and that neither it nor its user is expired or disabled".to_owned()
+                "check the token's ID and secret, or the login's user and password, and that none of them is expired or disabled".to_owned()
             }
             Self::Forbidden { needs: Some((path, privileges)), .. } => {
                 format!("grant {} on {path}", privileges.join(" or "))

@@ -32,6 +32,7 @@ fn who_is_not_let_in_or_not_trusted_cannot_be_used() {
         assert_eq!(ran.state("look"), State::Failed, "{}", ran.why("look"));
         assert_eq!(ran.result.exit_code, 4, "{}", ran.why("look"));
         assert!(ran.step("look").hint.is_some());
+        assert!(!ran.step("look").changed);
         assert!(!ran.journal().contains("99999999-2222"));
     }
     assert!(
