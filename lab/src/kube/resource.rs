@@ -59,6 +59,11 @@ impl Resource {
         self.subs.iter().find(|sub| sub.name == name)
     }
 
+    /// `GROUP/VERSION`, and `/VERSION` of the core, as Go shows it.
+    pub(crate) fn version_shown(&self) -> String {
+        format!("{}/{}", self.group, self.version)
+    }
+
     /// `apps/v1`, `v1`.
     pub(crate) fn api_version(&self) -> String {
         match self.group.as_str() {

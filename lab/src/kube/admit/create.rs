@@ -8,6 +8,7 @@ use super::{Write, check_kind, decode, defaults, quota, refuse, validate};
 use crate::kube::apply;
 use crate::kube::object::{self, Object};
 use crate::kube::resource::Resource;
+use crate::kube::schema;
 use crate::kube::state::State;
 use crate::kube::status::{Cause, Refusal, Result};
 
@@ -25,6 +26,9 @@ impl State {
     ) -> Result<Arc<Object>> {
         check_kind(&self.registry, resource, &value)?;
         decode(resource, &mut value, write)?;
+        if resource.is_custom() {
+            schema::prune_nulls(resource.schema(), &mut value);
+        }
         self.create_decoded(resource, namespace, value, write, false)
     }
 

@@ -10,6 +10,7 @@ mod pod_defaults;
 mod quota;
 mod update;
 mod validate;
+mod validate_data;
 mod validate_pods;
 mod workload_defaults;
 
@@ -81,6 +82,14 @@ fn decode(resource: &Resource, value: &mut Value, write: &mut Write) -> Result<(
         return Err(Refusal::bad_request(format!(
             "{0} in version \"{1}\" cannot be handled as a {0}: json: cannot unmarshal {2} into Go struct field {3}.{4} of type {5}",
             resource.kind, resource.version, bad.found, bad.holder, bad.place, bad.wanted
+        )));
+    }
+    if !resource.is_custom()
+        && let Err(place) = schema::normalize_bytes(resource.schema(), value)
+    {
+        return Err(Refusal::bad_request(format!(
+            "{0} in version \"{1}\" cannot be handled as a {0}: illegal base64 data at input byte {place}",
+            resource.kind, resource.version
         )));
     }
     let unknown = schema::prune(resource.schema(), value, resource.is_custom());

@@ -9,6 +9,7 @@ use super::{Write, check_kind, create, decode, defaults, immutable, is_same, ref
 use crate::kube::apply;
 use crate::kube::object::{self, Object};
 use crate::kube::resource::Resource;
+use crate::kube::schema;
 use crate::kube::state::State;
 use crate::kube::status::{Cause, Refusal, Result};
 
@@ -35,6 +36,9 @@ impl State {
     ) -> Result<Arc<Object>> {
         check_kind(&self.registry, resource, &value)?;
         decode(resource, &mut value, write)?;
+        if resource.is_custom() {
+            schema::prune_nulls(resource.schema(), &mut value);
+        }
         let Some(live) = self.get(&resource.qualified(), namespace, name) else {
             return Err(Refusal::not_found(&resource.qualified(), name));
         };
@@ -74,13 +78,25 @@ impl State {
             decode(resource, &mut config, write)?;
         }
         let by = write.managed();
-        let merged = apply::apply(
+        let mut merged = apply::apply(
             resource,
             live.as_ref().map(|live| &live.value),
             (&config, &sent_namespace),
             &by,
             force,
         )?;
+        if !resource.is_custom()
+            && let Err(place) = schema::normalize_bytes(resource.schema(), &mut merged)
+        {
+            let kind = format!("{}, Kind={}", resource.version_shown(), resource.kind);
+            return Err(Refusal::new(
+                500,
+                "",
+                format!(
+                    "failed to convert new object ({namespace}/{name}; {kind}) to proper version: unable to convert unstructured object to {kind}: error decoding from json: illegal base64 data at input byte {place}"
+                ),
+            ));
+        }
         match live {
             Some(live) => Ok((self.replace(resource, &live, merged, write, true)?, false)),
             None => Ok((

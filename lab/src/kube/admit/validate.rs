@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::names::{LABEL, NAME_MAX, SUBDOMAIN, is_label, is_subdomain, labels, required};
+use super::validate_data::{config_map, secret};
 use super::validate_pods::{job, pod_spec, schedule, workload};
 use crate::kube::object;
 use crate::kube::resource::Resource;
@@ -12,8 +13,6 @@ use crate::kube::status::Cause;
 
 /// All annotations together.
 const ANNOTATIONS_MAX: usize = 256 * 1024;
-/// All data of a ConfigMap or Secret.
-const DATA_MAX: usize = 1024 * 1024;
 
 pub(super) fn check(state: &State, resource: &Resource, value: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
@@ -38,7 +37,8 @@ pub(super) fn check(state: &State, resource: &Resource, value: &Value) -> Vec<Ca
             );
         }
         "services" => service(value, &mut causes),
-        "configmaps" | "secrets" => data(value, &mut causes),
+        "configmaps" => config_map(value, &mut causes),
+        "secrets" => secret(value, &mut causes),
         "persistentvolumeclaims" => {
             required(value, &["spec", "accessModes"], &mut causes);
             required(
@@ -145,31 +145,6 @@ fn service(value: &Value, causes: &mut Vec<Cause>) {
             &spec["type"],
             &known.map(str::to_owned),
         ));
-    }
-}
-
-fn data(value: &Value, causes: &mut Vec<Cause>) {
-    let mut size = 0;
-    for part in ["data", "binaryData"] {
-        for (name, text) in value[part].as_object().into_iter().flatten() {
-            size += text.as_str().map_or(0, str::len);
-            let good = !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            if !good {
-                let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-                causes.push(Cause::invalid(
-                    format!("{part}[{name}]"),
-                    &json!(name),
-                    detail,
-                ));
-            }
-        }
-    }
-    if size > DATA_MAX {
-        let message = format!("Too long: may not be more than {DATA_MAX} bytes");
-        causes.push(Cause::new("FieldValueTooLong", "", message));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an object may hold: one form for the built-in kinds (derived from the official OpenAPI documents) and for custom
 //! resources. Ownership, patches, checks and the served documents are all read from it; nothing here changes an object.
 
+mod bytes;
 mod check;
 mod fill;
 mod quantity;
@@ -11,8 +12,9 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use bytes::normalize_bytes;
 pub(crate) use check::{check_values, prune, undecodable};
-pub(crate) use fill::fill_defaults;
+pub(crate) use fill::{fill_defaults, prune_nulls};
 pub(crate) use quantity::{normalize, parse_quantity};
 
 /// Resources and schemas of Kubernetes 1.36; see `derive_kube.py`.

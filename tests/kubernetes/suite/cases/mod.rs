@@ -17,12 +17,14 @@ mod helm;
 mod jobs;
 mod list;
 mod namespaces;
+mod nulls;
 mod owners;
 mod patch;
 mod pods;
 mod reconciling;
 mod refusals;
 mod rollouts;
+mod secrets;
 mod selecting;
 mod sets;
 mod sources;
@@ -54,6 +56,7 @@ const GROUPS: &[&[Case]] = &[
     applying::CASES,
     definitions::CASES,
     custom::CASES,
+    nulls::CASES,
     cluster::CASES,
     pods::CASES,
     namespaces::CASES,
@@ -64,6 +67,7 @@ const GROUPS: &[&[Case]] = &[
     access::CASES,
     create::CASES,
     refusals::CASES,
+    secrets::CASES,
     update::CASES,
     patch::CASES,
     apply::CASES,
