@@ -139,6 +139,8 @@ pub struct FluxSettings {
     pub root: PathBuf,
     /// URLs of git repositories, and where they lie on this machine. One that ends in `/` stands for all below it.
     pub repositories: BTreeMap<String, PathBuf>,
+    /// Registries that OCIRepositories are pulled from, over HTTP: `HOST:PORT`, or `HOST` for all its ports. Others are refused by name.
+    pub registries: Vec<String>,
     /// Charts as `NAME-VERSION.yaml`.
     pub charts: PathBuf,
     /// Age identities (`AGE-SECRET-KEY-…`) that decrypt what SOPS encrypted, beside those in the cluster's secrets.

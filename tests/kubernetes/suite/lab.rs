@@ -42,6 +42,8 @@ impl Lab {
             nodes: NODES.map(str::to_owned).into(),
             flux: Some(FluxSettings {
                 repositories: [(format!("{GIT_URL}/"), git)].into(),
+                // Those of the cases, at their ports.
+                registries: vec!["127.0.0.1".into()],
                 charts,
                 ..FluxSettings::default()
             }),

@@ -33,6 +33,7 @@ mod kubectl;
 mod lab;
 mod manifest;
 mod options;
+mod registry;
 mod report;
 mod repository;
 mod server;

@@ -56,6 +56,11 @@ impl Entry {
             && (operation == Operation::Apply || self.api_version == api_version)
     }
 
+    /// Whether it is one of the object itself, not of a subresource, whose manager `chosen` names.
+    pub(super) fn is_whole(&self, chosen: impl Fn(&str, bool) -> bool) -> bool {
+        self.subresource.is_empty() && chosen(&self.manager, self.operation == Operation::Apply)
+    }
+
     /// As a conflict names it.
     pub(super) fn shown(&self) -> String {
         let mut out = format!("{:?}", self.manager);

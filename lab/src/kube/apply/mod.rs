@@ -53,10 +53,7 @@ pub(crate) fn apply(
     let schema = resource.schema();
     if let Some(text) = walk::undeclared(schema, config) {
         let (namespace, name) = (sent_namespace, object::name(config));
-        let group = match resource.group.as_str() {
-            "" => format!("/{}", resource.version),
-            group => format!("{group}/{}", resource.version),
-        };
+        let group = resource.version_shown();
         return Err(Refusal::new(
             500,
             "",
@@ -152,6 +149,39 @@ fn migrates(
         && conflicts
             .iter()
             .all(|(_, set)| set.difference(&allowed).is_empty())
+}
+
+/// Gives one who applies what others own: those whom `from` names by manager and whether they apply.
+pub(crate) fn take_over(
+    resource: &Resource,
+    value: &mut Value,
+    to: &str,
+    from: impl Fn(&str, bool) -> bool,
+) {
+    let by = ManagedBy {
+        manager: to,
+        subresource: "",
+    };
+    let entries = managed::read(value);
+    let (own, others): (Vec<Entry>, Vec<Entry>) = entries
+        .into_iter()
+        .partition(|entry| entry.is(Operation::Apply, &by, &resource.api_version()));
+    let (taken, mut kept): (Vec<Entry>, Vec<Entry>) =
+        others.into_iter().partition(|entry| entry.is_whole(&from));
+    if taken.is_empty() {
+        return;
+    }
+    let set = own
+        .iter()
+        .chain(&taken)
+        .fold(Set::default(), |set, entry| set.union(&entry.set));
+    kept.push(Entry::new(
+        Operation::Apply,
+        &by,
+        resource.api_version(),
+        set,
+    ));
+    managed::write(value, kept);
 }
 
 /// Notes in `new` what this write changed, and who no longer owns it.

@@ -1,7 +1,7 @@
 //! HelmCharts: which file stands in for a chart, `NAME-VERSION.yaml`. Which chart and version it is comes from where the real ones
 //! are: a folder with a `Chart.yaml` in a git repository, or the name and the range of versions that are asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use semver::Version;
 use serde_json::{Value, json};
 
 use super::conditions::Status;
+use super::tree::Tree;
 use super::{DEPENDENCY, INTERVAL, duration, is_settled, keep, leaves, nudge, scripted};
 use super::{kustomize, range};
 use crate::kube::object::{self, Object};
@@ -23,6 +24,8 @@ pub(crate) struct Found {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) app_version: String,
+    /// The digest of the artifact of a registry that it was pulled as.
+    pub(super) oci_digest: String,
     pub(super) file: PathBuf,
 }
 
@@ -216,35 +219,62 @@ fn find(state: &State, value: &Value) -> Result<Found, Missing> {
                 "stat {folder}/Chart.yaml: no such file or directory"
             ))
         })?;
+    let own = described(&charts, meta).map_err(|why| match why {
+        Undescribed::Unreadable(text) => invalid(text),
+        Undescribed::Missing(text) => waits("ChartPackageError", text),
+    })?;
+    let version = if spec["reconcileStrategy"] == "Revision" {
+        let short: String = artifact.file.chars().take(12).collect();
+        format!("{}+{short}", own.version)
+    } else {
+        own.version
+    };
+    Ok(Found { version, ..own })
+}
+
+/// Why nothing stands in for a chart that has a `Chart.yaml`.
+enum Undescribed {
+    Unreadable(String),
+    Missing(String),
+}
+
+/// The file that stands in for the chart of a `Chart.yaml`.
+fn described(charts: &Path, meta: &[u8]) -> Result<Found, Undescribed> {
     let meta: Value = serde_saphyr::from_str(&String::from_utf8_lossy(meta))
-        .map_err(|error| invalid(error.to_string()))?;
+        .map_err(|error| Undescribed::Unreadable(error.to_string()))?;
     let text = |key: &str| meta[key].as_str().unwrap_or_default().to_owned();
     let (name, version) = (text("name"), text("version"));
     let file = charts.join(format!("{name}-{version}.yaml"));
     if name.is_empty() || version.is_empty() || !file.is_file() {
-        return Err(waits(
-            "ChartPackageError",
-            format!("chart not in the lab: `{name}-{version}.yaml`"),
-        ));
+        let text = format!("chart not in the lab: `{name}-{version}.yaml`");
+        return Err(Undescribed::Missing(text));
     }
-    let version = if spec["reconcileStrategy"] == "Revision" {
-        format!(
-            "{version}+{}",
-            artifact.file.chars().take(12).collect::<String>()
-        )
-    } else {
-        version
-    };
     Ok(Found {
         name,
         version,
         app_version: text("appVersion"),
+        oci_digest: String::new(),
         file,
     })
 }
 
+/// The file that stands in for a chart that was pulled, packed as Helm packs one: `NAME/Chart.yaml` and what belongs to it.
+pub(super) fn packed(charts: &Path, tree: &Tree) -> Result<Found, String> {
+    let is_meta = |path: &str| {
+        path.strip_suffix("/Chart.yaml")
+            .is_some_and(|name| !name.contains('/'))
+    };
+    let (_, meta) = tree
+        .below("")
+        .find(|(path, _)| is_meta(path))
+        .ok_or("there is no chart in the artifact")?;
+    described(charts, meta).map_err(|why| match why {
+        Undescribed::Unreadable(text) | Undescribed::Missing(text) => text,
+    })
+}
+
 /// The newest file of a chart that a range of versions allows.
-pub(super) fn newest(folder: &std::path::Path, name: &str, wanted: &str) -> Result<Found, String> {
+pub(super) fn newest(folder: &Path, name: &str, wanted: &str) -> Result<Found, String> {
     let name = name.rsplit('/').next().unwrap_or(name);
     let missing = || format!("chart not in the lab: `{name}-{wanted}.yaml`");
     let exact = folder.join(format!("{name}-{wanted}.yaml"));
@@ -271,6 +301,7 @@ pub(super) fn newest(folder: &std::path::Path, name: &str, wanted: &str) -> Resu
         name: name.to_owned(),
         version,
         app_version: String::new(),
+        oci_digest: String::new(),
         file,
     })
 }

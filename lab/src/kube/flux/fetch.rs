@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::chart::Found;
 use super::git::{self, Failure};
+use super::oci::Pull;
 use super::source;
-use super::tree::Tree;
+use super::tree::{Tree, sha256};
 use crate::kube::settings::FluxSettings;
 use crate::kube::state::Cluster;
 use crate::kube::store::Key;
@@ -34,7 +36,15 @@ pub(super) enum From {
         ignore: Option<String>,
     },
     /// All files of a directory, under a tag.
-    Directory { path: PathBuf, tag: String },
+    Directory {
+        path: PathBuf,
+        tag: String,
+        ignore: Option<String>,
+    },
+    /// An artifact of a registry.
+    Registry(Box<Pull>),
+    /// The file that stands in for a chart of a registry.
+    Chart(Found),
     /// The names of the charts in a directory.
     Charts(PathBuf),
 }
@@ -47,7 +57,25 @@ pub(crate) struct Artifact {
     pub(super) file: String,
     /// The title of the commit, where there is one.
     pub(super) title: String,
+    /// What its maker noted on it.
+    pub(super) metadata: Value,
+    /// The chart it is, where a file stands in for one: then there is nothing in it.
+    pub(super) chart: Option<Found>,
     pub(super) tree: Arc<Tree>,
+}
+
+impl Artifact {
+    /// Files under a revision.
+    pub(super) fn new(revision: String, file: String, tree: Tree) -> Self {
+        Self {
+            revision,
+            file,
+            title: String::new(),
+            metadata: Value::Null,
+            chart: None,
+            tree: Arc::new(tree),
+        }
+    }
 }
 
 /// A reason, and what is to be said.
@@ -55,6 +83,11 @@ pub(super) type Refused = (&'static str, String);
 
 /// Where a URL leads on this machine, if anywhere.
 pub(super) fn place(flux: &FluxSettings, url: &str) -> Option<PathBuf> {
+    named(flux, url).or_else(|| (!flux.root.as_os_str().is_empty()).then(|| flux.root.clone()))
+}
+
+/// The place that is named for a URL.
+pub(super) fn named(flux: &FluxSettings, url: &str) -> Option<PathBuf> {
     let below = |prefix: &str| {
         let rest = url.strip_prefix(prefix)?;
         let plain =
@@ -64,16 +97,12 @@ pub(super) fn place(flux: &FluxSettings, url: &str) -> Option<PathBuf> {
     if let Some(path) = flux.repositories.get(url) {
         return Some(path.clone());
     }
-    let found = flux
-        .repositories
+    flux.repositories
         .iter()
         .filter(|(prefix, _)| prefix.ends_with('/'))
         .filter_map(|(prefix, path)| Some((prefix.len(), path.join(below(prefix)?))))
-        .max_by_key(|(length, _)| *length);
-    match found {
-        Some((_, path)) => Some(path),
-        None => (!flux.root.as_os_str().is_empty()).then(|| flux.root.clone()),
-    }
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, path)| path)
 }
 
 /// Fetches, and writes what came of it.
@@ -96,27 +125,28 @@ async fn read(from: &From) -> Result<Artifact, Refused> {
             reference,
             ignore,
         } => read_git(url, path, reference, ignore.as_deref()).await,
-        From::Directory { path, tag } => {
+        From::Registry(pull) => pull.run().await,
+        From::Chart(found) => {
+            let failed = |error: std::io::Error| ("OCIArtifactPullFailed", error.to_string());
+            let content = tokio::fs::read(&found.file).await.map_err(failed)?;
+            let digest = sha256(&content);
+            let revision = format!("{}@{digest}", found.version);
+            let mut artifact = Artifact::new(revision, digest, Tree::default());
+            artifact.chart = Some(found.clone());
+            Ok(artifact)
+        }
+        From::Directory { path, tag, ignore } => {
             let tree = directory(path)
                 .await
-                .map_err(|text| ("OCIArtifactPullFailed", text))?;
-            let digest = tree.digest();
-            Ok(Artifact {
-                revision: format!("{tag}@sha256:{digest}"),
-                file: digest,
-                title: String::new(),
-                tree: Arc::new(tree),
-            })
+                .map_err(|text| ("OCIArtifactPullFailed", text))?
+                .without_ignored(ignore.as_deref());
+            let digest = format!("sha256:{}", tree.digest());
+            Ok(Artifact::new(format!("{tag}@{digest}"), digest, tree))
         }
         From::Charts(path) => {
             let tree = directory(path).await.map_err(|text| ("FetchError", text))?;
             let digest = tree.digest();
-            Ok(Artifact {
-                revision: format!("sha256:{digest}"),
-                file: digest,
-                title: String::new(),
-                tree: Arc::new(tree),
-            })
+            Ok(Artifact::new(format!("sha256:{digest}"), digest, tree))
         }
     }
 }
@@ -149,10 +179,12 @@ async fn read_git(
     if git::is_repository(path) {
         return match git::checkout(url, path, reference).await {
             Ok(found) => Ok(Artifact {
-                revision: found.revision,
-                file: found.commit,
                 title: found.title,
-                tree: Arc::new(found.tree.without_ignored(ignore)),
+                ..Artifact::new(
+                    found.revision,
+                    found.commit,
+                    found.tree.without_ignored(ignore),
+                )
             }),
             Err(Failure::Operation(text)) => Err(failed(text)),
             Err(Failure::Empty) => {
@@ -181,12 +213,11 @@ async fn read_git(
     }
     let tree = directory(path).await.map_err(failed)?;
     let commit: String = tree.digest().chars().take(40).collect();
-    Ok(Artifact {
-        revision: format!("{branch}@sha1:{commit}"),
-        file: commit,
-        title: String::new(),
-        tree: Arc::new(tree.without_ignored(ignore)),
-    })
+    Ok(Artifact::new(
+        format!("{branch}@sha1:{commit}"),
+        commit,
+        tree.without_ignored(ignore),
+    ))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub(super) enum Health {
     Current,
     InProgress,
     Failed(String),
+    /// Nothing can be said: an expression of its check cannot be evaluated.
+    Unknown,
 }
 
 fn is(value: &Value, name: &str, status: &str) -> bool {

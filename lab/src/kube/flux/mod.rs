@@ -1,9 +1,13 @@
-//! Flux: its custom resources, and what its controllers do with them. Sources show repositories of this machine; charts are
-//! stand-ins; nothing becomes Ready that was not applied and found healthy.
+//! Flux: its custom resources, and what its controllers do with them. Sources show repositories of this machine, or artifacts of a
+//! registry that may be asked; charts are stand-ins; nothing becomes Ready that was not applied and found healthy.
 
+mod account;
+mod cel;
 mod chart;
+mod checks;
 mod conditions;
 mod decryption;
+mod depends;
 mod fetch;
 mod git;
 mod go;
@@ -12,7 +16,10 @@ mod ignore;
 mod inventory;
 mod kustomization;
 mod kustomize;
+mod oci;
+mod origin;
 mod range;
+mod registry;
 mod release;
 mod sops;
 mod source;
@@ -42,6 +49,8 @@ const KINDS: [&str; 6] = [
     "HelmRelease",
     "Kustomization",
 ];
+/// What a spec that no further try can help is told.
+const TERMINAL: &str = "Reconciliation failed terminally due to configuration error";
 const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 /// The interval of an object that names none that can be read.
 const INTERVAL: Duration = Duration::from_secs(600);

@@ -1,6 +1,6 @@
 //! Ranges of versions as Flux reads them: `1.x`, `>=1.0.0 <2.0.0`, `~1.2 || ^3`. A version without an operator is that one alone.
 
-use semver::{Version, VersionReq};
+use semver::{Comparator, Op, Version, VersionReq};
 
 /// What a range allows: one of several, each of which must hold as a whole.
 #[derive(Debug)]
@@ -52,7 +52,43 @@ impl Range {
 
     /// Whether a version is in it.
     pub(super) fn allows(&self, version: &Version) -> bool {
-        self.any.iter().any(|one| one.matches(version))
+        self.any.iter().any(|one| {
+            if version.pre.is_empty() {
+                one.matches(version)
+            } else {
+                one.comparators.iter().all(|own| admits(own, version))
+            }
+        })
+    }
+}
+
+/// Whether a candidate (a version with something after a dash) fits: only where the range names one too, and then by its order alone.
+fn admits(range: &Comparator, candidate: &Version) -> bool {
+    if range.pre.is_empty() {
+        return false;
+    }
+    let named = Version {
+        pre: range.pre.clone(),
+        ..Version::new(
+            range.major,
+            range.minor.unwrap_or_default(),
+            range.patch.unwrap_or_default(),
+        )
+    };
+    let next = match range.op {
+        Op::Tilde => Some(Version::new(named.major, named.minor + 1, 0)),
+        Op::Caret if named.major > 0 => Some(Version::new(named.major + 1, 0, 0)),
+        Op::Caret if named.minor > 0 => Some(Version::new(0, named.minor + 1, 0)),
+        Op::Caret => Some(Version::new(0, 0, named.patch + 1)),
+        _ => None,
+    };
+    match range.op {
+        Op::Exact => *candidate == named,
+        Op::Greater => *candidate > named,
+        Op::GreaterEq => *candidate >= named,
+        Op::Less => *candidate < named,
+        Op::LessEq => *candidate <= named,
+        _ => *candidate >= named && next.is_some_and(|next| *candidate < next),
     }
 }
 
@@ -75,6 +111,11 @@ mod tests {
             ("^1.2", "1.3.0", true),
             ("1.x || >=3", "3.1.0", true),
             (">=1.0.0", "1.1.0-rc.1", false),
+            (">=1.0.0-0", "2.0.0-rc.1", true),
+            (">=1.0.0-0 <2.0.0", "1.1.0-rc.1", false),
+            (">=1.0.0-0 <2.0.0-0", "1.1.0-rc.1", true),
+            ("^1.2.0-0", "1.3.0-rc.1", true),
+            ("^1.2.0-0", "2.1.0-rc.1", false),
         ] {
             let read = Range::read(range).expect(range);
             assert_eq!(

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::chart::newest;
 use super::conditions::Status;
-use super::fetch::{Artifact, Fetch, From, Refused, place};
+use super::fetch::{Artifact, Fetch, Refused};
+use super::origin;
 use super::{INTERVAL, REQUESTED, duration, is_settled, keep, leaves, nudge, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
@@ -58,6 +58,13 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         failed(state, live, &reason, &text);
         return Some(interval);
     }
+    let from = match origin::of(state, value) {
+        Ok(from) => from,
+        Err((reason, text)) => {
+            failed(state, live, reason, &text);
+            return Some(interval);
+        }
+    };
     let fetch = Fetch {
         table: state.resource_of(value)?.qualified(),
         key: (
@@ -66,36 +73,10 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         ),
         uid,
         generation: value["metadata"]["generation"].clone(),
-        from: origin(state, value),
+        from,
     };
     state.flux.fetches.push(fetch);
     Some(interval)
-}
-
-fn origin(state: &State, value: &Value) -> From {
-    let flux = state.settings.flux.clone().unwrap_or_default();
-    let url = object::text(value, &["spec", "url"]).to_owned();
-    let path = place(&flux, &url).unwrap_or_default();
-    match value["kind"].as_str().unwrap_or_default() {
-        "HelmRepository" => From::Charts(flux.charts),
-        "OCIRepository" => From::Directory {
-            // One that is a chart is one of those that stand in.
-            path: match newest(&flux.charts, url.trim_end_matches('/'), "*") {
-                Ok(_) => flux.charts,
-                Err(_) => path,
-            },
-            tag: match object::text(value, &["spec", "ref", "tag"]) {
-                "" => "latest".into(),
-                tag => tag.into(),
-            },
-        },
-        _ => From::Git {
-            url,
-            path,
-            reference: value["spec"]["ref"].clone(),
-            ignore: value["spec"]["ignore"].as_str().map(str::to_owned),
-        },
-    }
 }
 
 /// What a source says before it fetches.
@@ -188,19 +169,30 @@ fn stored(state: &mut State, live: &Arc<Object>, artifact: Artifact) {
     if changed {
         status.value["artifact"] = described;
     }
-    status.drop(&["FetchFailed", "Reconciling"]);
+    status.drop(&["FetchFailed", "SourceVerified", "Reconciling", "Stalled"]);
     status.mark("Ready", "True", "Succeeded", &message);
     status.mark("ArtifactInStorage", "True", "Succeeded", &message);
-    if let Some(lines) = live.value["spec"]["ignore"].as_str() {
-        status.value["observedIgnore"] = lines.into();
+    for (key, seen) in [
+        ("ignore", "observedIgnore"),
+        ("layerSelector", "observedLayerSelector"),
+    ] {
+        match &live.value["spec"][key] {
+            Value::Null => drop(object::remove(&mut status.value, &[seen])),
+            own => status.value[seen] = own.clone(),
+        }
     }
     status.observe();
     status.handle(&live.value);
     let live = status.write(state, &live, MANAGER);
     let recovered = state.flux.failures.remove(&uid).is_some();
-    let said = match artifact.title.as_str() {
-        "" => message,
-        title => format!("stored artifact for commit '{title}'"),
+    let said = match (artifact.title.as_str(), kind.as_str()) {
+        ("", "OCIRepository") => format!(
+            "stored artifact with revision '{}' from '{}'",
+            artifact.revision,
+            object::text(&live.value, &["spec", "url"])
+        ),
+        ("", _) => message,
+        (title, _) => format!("stored artifact for commit '{title}'"),
     };
     state.flux.artifacts.insert(uid, artifact);
     if changed {
@@ -232,8 +224,18 @@ fn failed(state: &mut State, live: &Arc<Object>, reason: &str, message: &str) {
     };
     let mut status = Status::of(&live.value);
     status.mark("Ready", "False", reason, message);
-    status.mark("FetchFailed", "True", reason, message);
-    status.retries();
+    if reason == origin::UNVERIFIED {
+        status.mark("SourceVerified", "False", reason, message);
+    } else {
+        status.mark("FetchFailed", "True", reason, message);
+    }
+    if reason == origin::URL_INVALID {
+        status.drop(&["Reconciling"]);
+        status.mark("Stalled", "True", reason, message);
+        status.observe();
+    } else {
+        status.retries();
+    }
     status.handle(&live.value);
     let live = status.write(state, &live, MANAGER);
     state.event(&live.value, "Warning", reason, message, MANAGER);
@@ -251,9 +253,17 @@ fn describe(value: &Value, kind: &str, artifact: &Artifact) -> Value {
         object::name(value),
         artifact.file
     );
-    json!({
+    let mut out = json!({
         "digest": format!("sha256:{}", artifact.tree.digest()), "lastUpdateTime": object::now(), "path": path,
         "revision": artifact.revision, "size": artifact.tree.len(),
         "url": format!("http://source-controller.flux-system.svc.cluster.local./{path}"),
-    })
+    });
+    if artifact
+        .metadata
+        .as_object()
+        .is_some_and(|own| !own.is_empty())
+    {
+        out["metadata"] = artifact.metadata.clone();
+    }
+    out
 }

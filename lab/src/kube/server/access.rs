@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::request::Place;
 use crate::kube::object;
-use crate::kube::resource::qualified;
+use crate::kube::resource::{Resource, qualified};
 use crate::kube::settings::TokenRule;
 use crate::kube::state::State;
 use crate::kube::status::{Refusal, Result};
@@ -178,23 +178,39 @@ fn allows(rule: &Value, verb: &str, resource: &str, name: &str) -> bool {
 }
 
 pub(crate) fn authorize(state: &State, user: &User, verb: &str, place: &Place) -> Result<()> {
-    let resource = &place.resource;
-    let with_sub = |plural: &str| match place.sub.as_str() {
+    // Whoever is known may ask about themselves.
+    if place.resource.plural.starts_with("selfsubject") && !matches!(user, User::Anonymous) {
+        return Ok(());
+    }
+    let whose = (place.namespace.as_str(), place.name.as_str());
+    permit(state, user, verb, (&place.resource, &place.sub), whose)
+}
+
+/// Whether a user may do this to a resource or a subresource of it: in a namespace, to what has that name.
+pub(crate) fn permit(
+    state: &State,
+    user: &User,
+    verb: &str,
+    (resource, sub): (&Resource, &str),
+    (namespace, name): (&str, &str),
+) -> Result<()> {
+    let with_sub = |plural: &str| match sub {
         "" => plural.to_owned(),
         sub => format!("{plural}/{sub}"),
     };
-    // Whoever is known may ask about themselves.
-    if resource.plural.starts_with("selfsubject") && !matches!(user, User::Anonymous) {
+    if user.may(
+        state,
+        verb,
+        &with_sub(&resource.qualified()),
+        namespace,
+        name,
+    ) {
         return Ok(());
     }
-    let asked = with_sub(&resource.qualified());
-    if user.may(state, verb, &asked, &place.namespace, &place.name) {
-        return Ok(());
-    }
-    let scope = if place.namespace.is_empty() {
+    let scope = if namespace.is_empty() {
         "at the cluster scope".to_owned()
     } else {
-        format!("in the namespace \"{}\"", place.namespace)
+        format!("in the namespace \"{namespace}\"")
     };
     let detail = format!(
         "User \"{}\" cannot {verb} resource \"{}\" in API group \"{}\" {scope}",
@@ -204,7 +220,7 @@ pub(crate) fn authorize(state: &State, user: &User, verb: &str, place: &Place) -
     );
     Err(Refusal::forbidden(
         &qualified(&resource.group, &resource.plural),
-        &place.name,
+        name,
         &detail,
     ))
 }

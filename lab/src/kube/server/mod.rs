@@ -1,6 +1,6 @@
 //! The API on a real TLS socket: connections, their end, and the kubeconfig that leads to it.
 
-mod access;
+pub(super) mod access;
 mod exec;
 mod forward;
 mod handle;

@@ -22,7 +22,7 @@ cases![
 
 pub(super) const SOURCE: &str = "source.toolkit.fluxcd.io/v1";
 
-const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
+pub(super) const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io/v1";
 
 pub(super) const HELM: &str = "helm.toolkit.fluxcd.io/v2";
 

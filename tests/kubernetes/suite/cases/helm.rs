@@ -42,7 +42,7 @@ spec:
 ";
 
 /// A world with the charts `web` and `stuck`; the collection of releases.
-async fn helm(t: &Context) -> Result<(World, String)> {
+pub(super) async fn helm(t: &Context) -> Result<(World, String)> {
     let world = World::new(t).await?;
     let stuck = CHART.replace("name: web", "name: stuck");
     let both = format!("{MAP}{STUCK}");
@@ -66,7 +66,7 @@ async fn helm(t: &Context) -> Result<(World, String)> {
     Ok((world, releases))
 }
 
-fn helm_release(chart: &str) -> Value {
+pub(super) fn helm_release(chart: &str) -> Value {
     json!({
         "apiVersion": HELM, "kind": "HelmRelease", "metadata": {"name": "web"},
         "spec": {
@@ -86,7 +86,7 @@ fn stalled(object: &Value) -> bool {
 }
 
 /// Ready, of the release of this number.
-fn deployed(number: i64) -> impl Fn(&Value) -> bool {
+pub(super) fn deployed(number: i64) -> impl Fn(&Value) -> bool {
     move |object| {
         let last = &object["status"]["history"][0];
         ready(object, "True") && last["version"] == number && last["status"] == "deployed"

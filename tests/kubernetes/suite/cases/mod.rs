@@ -2,8 +2,10 @@
 
 mod acceptance;
 mod access;
+mod accounts;
 mod apply;
 mod applying;
+mod artifacts;
 mod building;
 mod cluster;
 mod create;
@@ -12,6 +14,8 @@ mod decrypting;
 mod definitions;
 mod deletion;
 mod discovery;
+mod drift;
+mod expressions;
 mod flux;
 mod helm;
 mod jobs;
@@ -31,6 +35,7 @@ mod sources;
 mod streams;
 mod subresources;
 mod tables;
+mod trials;
 mod update;
 mod watching;
 mod workloads;
@@ -40,6 +45,11 @@ use crate::case::Case;
 /// What waits longest begins first.
 const GROUPS: &[&[Case]] = &[
     flux::CASES,
+    drift::CASES,
+    artifacts::CASES,
+    expressions::CASES,
+    trials::CASES,
+    accounts::CASES,
     reconciling::CASES,
     helm::CASES,
     sources::CASES,

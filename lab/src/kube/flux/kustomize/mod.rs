@@ -99,6 +99,11 @@ pub fn kustomized(root: &Path, folder: &str) -> Result<Vec<Value>, String> {
     build(&tree, &inside("", folder)?, &Value::Null, None)
 }
 
+/// Whether a target, as patches have it, aims at an object; one that says nothing aims at all.
+pub(super) fn aims_at(target: &Value, object: &Value) -> bool {
+    patches::selects(&Item::new(object.clone()), target)
+}
+
 /// What the Flux object's spec adds to the kustomization, before it is built.
 fn overlay(own: &mut Value, spec: &Value, tree: &Tree, folder: &str) -> Result<(), String> {
     for (key, from) in [

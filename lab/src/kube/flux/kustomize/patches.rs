@@ -97,7 +97,7 @@ fn merge(
 }
 
 /// Whether a target selects a resource: kinds and names are whole regular expressions.
-fn selects(item: &Item, target: &Value) -> bool {
+pub(super) fn selects(item: &Item, target: &Value) -> bool {
     if item.value.is_null() {
         return false;
     }

@@ -1,12 +1,15 @@
 //! What Helm does to a cluster: applies a release's objects, takes away those that are no longer in it, and looks at their health.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::Release;
 use crate::kube::admit::Write;
-use crate::kube::flux::health::{self, Health};
-use crate::kube::flux::inventory;
-use crate::kube::object;
+use crate::kube::flux::checks::Checks;
+use crate::kube::flux::health::Health;
+use crate::kube::flux::{account, inventory};
+use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
 const MANAGER: &str = "helm-controller";
@@ -42,12 +45,17 @@ pub(super) fn prepare(
         .collect()
 }
 
-/// Applies objects; what was applied before and is not among them goes.
-pub(super) fn apply(state: &mut State, objects: &[Value], before: &[Value]) -> Result<(), String> {
+/// Applies objects of a release; what was applied before and is not among them goes.
+pub(super) fn apply(
+    state: &mut State,
+    owner: &Value,
+    objects: &[Value],
+    before: &[Value],
+) -> Result<(), String> {
     let mut sorted = objects.to_vec();
     inventory::sort(&mut sorted);
     for object in &sorted {
-        one(state, object, false)?;
+        one(state, owner, object, false)?;
     }
     let same = |one: &Value, other: &Value| {
         one["kind"] == other["kind"]
@@ -63,8 +71,13 @@ pub(super) fn apply(state: &mut State, objects: &[Value], before: &[Value]) -> R
     Ok(())
 }
 
-/// Applies one object, or only tries; whether that changes anything.
-fn one(state: &mut State, object: &Value, dry_run: bool) -> Result<bool, String> {
+/// Applies one object, or only tries; what it is then.
+fn one(
+    state: &mut State,
+    owner: &Value,
+    object: &Value,
+    dry_run: bool,
+) -> Result<Arc<Object>, String> {
     let resource = inventory::served(state, object)?;
     let namespace = if resource.namespaced {
         object::namespace(object)
@@ -72,36 +85,62 @@ fn one(state: &mut State, object: &Value, dry_run: bool) -> Result<bool, String>
         ""
     };
     let name = object::name(object).to_owned();
+    account::check(state, owner, "patch", &resource, (namespace, &name))
+        .map_err(|refusal| refusal.message)?;
+    let is_new = state.get(&resource.qualified(), namespace, &name).is_none();
     let mut write = Write::by(MANAGER);
     write.dry_run = dry_run;
-    let live = state.get(&resource.qualified(), namespace, &name);
-    let (now, _) = state
-        .apply(
-            &resource,
-            namespace,
-            &name,
-            object.clone(),
-            true,
-            &mut write,
+    let applied = state.apply(
+        &resource,
+        namespace,
+        &name,
+        object.clone(),
+        true,
+        &mut write,
+    );
+    applied.map(|(now, _)| now).map_err(|refusal| {
+        let what = if is_new { "create" } else { "update" };
+        format!(
+            "failed to {what} resource: server-side apply failed for object {namespace}/{name} {}, Kind={}: {}",
+            resource.version_shown(),
+            resource.kind,
+            refusal.message
         )
-        .map_err(|refusal| refusal.message)?;
-    let bare = |value: &Value| {
-        let mut value = value.clone();
-        for key in ["managedFields", "resourceVersion", "generation"] {
-            object::remove(&mut value, &["metadata", key]);
-        }
-        value
-    };
-    Ok(live.is_none_or(|live| bare(&live.value) != bare(&now.value)))
+    })
 }
 
-/// The objects that are not as they were applied.
-pub(super) fn drifted(state: &mut State, objects: &[Value]) -> Vec<String> {
-    objects
-        .iter()
-        .filter(|object| one(state, object, true).unwrap_or(true))
-        .map(inventory::shown)
-        .collect()
+/// What an object would be if it were applied.
+pub(super) fn tried(state: &mut State, owner: &Value, object: &Value) -> Result<Value, String> {
+    one(state, owner, object, true).map(|now| now.value.clone())
+}
+
+/// Makes an object that must not be there yet.
+pub(super) fn create(state: &mut State, owner: &Value, object: &Value) -> Result<(), String> {
+    let resource = inventory::served(state, object)?;
+    let namespace = if resource.namespaced {
+        object::namespace(object)
+    } else {
+        ""
+    };
+    account::check(
+        state,
+        owner,
+        "create",
+        &resource,
+        (namespace, object::name(object)),
+    )
+    .map_err(|refusal| refusal.message)?;
+    state.make(namespace, object.clone(), MANAGER).map(drop)
+}
+
+/// Makes the namespace of a release where it is not there.
+pub(super) fn make_namespace(state: &mut State, name: &str) {
+    if state.get("namespaces", "", name).is_none() {
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"name": name}},
+        });
+        let _ = state.make("", namespace, MANAGER);
+    }
 }
 
 /// Takes objects away.
@@ -113,7 +152,8 @@ pub(super) fn remove(state: &mut State, objects: &[Value]) {
     }
 }
 
-fn live(state: &State, object: &Value) -> Option<std::sync::Arc<object::Object>> {
+/// An object as it is in the cluster.
+pub(super) fn live(state: &State, object: &Value) -> Option<Arc<Object>> {
     let resource = state
         .registry
         .of_kind(object["apiVersion"].as_str()?, object["kind"].as_str()?)?;
@@ -126,12 +166,13 @@ fn live(state: &State, object: &Value) -> Option<std::sync::Arc<object::Object>>
 }
 
 /// What of a release is not healthy yet, each with its status; what has failed alone where something has.
-pub(super) fn unhealthy(state: &State, objects: &[Value]) -> (Vec<String>, bool) {
+pub(super) fn unhealthy(state: &State, objects: &[Value], checks: &Checks) -> (Vec<String>, bool) {
     let (mut waits, mut failed) = (Vec::new(), Vec::new());
     for object in objects {
         let shown = inventory::shown(object);
-        match live(state, object).map(|own| health::of(&own.value)) {
+        match live(state, object).map(|own| checks.health(&own.value)) {
             Some(Health::Current) => {}
+            Some(Health::Unknown) => waits.push(format!("{shown} status: 'Unknown'")),
             Some(Health::Failed(_)) => failed.push(format!("{shown} status: 'Failed'")),
             Some(Health::InProgress) => waits.push(format!("{shown} status: 'InProgress'")),
             None => waits.push(format!("{shown} status: 'NotFound'")),

@@ -2,20 +2,27 @@
 //! back and uninstalled as helm-controller does it, with its tries and its ends.
 
 mod action;
+mod drift;
+mod hooks;
+mod render;
+mod run;
 mod source;
 mod status;
+mod trial;
 mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::chart::{self, Found};
+use super::checks::Checks;
 use super::conditions::Status;
+use super::depends::Unmet;
 use super::tree::sha256;
-use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, go, kustomize};
-use super::{duration, is_settled, keep, let_go, nudge_dependents, scripted};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, TERMINAL, account};
+use super::{duration, is_settled, keep, let_go, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
@@ -31,6 +38,10 @@ pub(crate) struct Releases {
     current: Vec<Value>,
     /// Those of the last one that was deployed: what a rollback goes back to.
     deployed: Vec<Value>,
+    /// The hooks of the last action's chart.
+    hooks: Vec<hooks::Hook>,
+    /// Tests that are under way.
+    trial: Option<trial::Trial>,
 }
 
 /// What is to be released.
@@ -95,9 +106,13 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         return None;
     }
     let uid = object::uid(value).to_owned();
+    let checks = match Checks::read(&value["spec"]) {
+        Ok(checks) => checks,
+        Err(text) => return invalid(state, live, &text),
+    };
     let interval = duration(&value["spec"]["interval"], INTERVAL);
     let settled = is_settled(state, value) && !status::is_asked(value);
-    let waits = state.marks.has(&uid, "waiting");
+    let waits = state.marks.has(&uid, "waiting") || state.marks.has(&uid, "testing");
     let mark = source::mark(state, value);
     let seen = state.marks.has(&uid, &mark);
     if settled
@@ -111,6 +126,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     state.marks.restart(&uid, &mark);
     if waits && !settled {
         state.marks.clear(&uid, "waiting");
+        trial::stop(state, &uid);
     }
     state.marks.restart(&uid, "interval");
     let mut live = live.clone();
@@ -128,15 +144,13 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         }
         live = status.write(state, &live, MANAGER);
     }
-    if let Some(text) = source::dependency(state, &live.value) {
-        return refuse(
-            state,
-            &live,
-            "DependencyNotReady",
-            &text,
-            "Normal",
-            DEPENDENCY,
-        );
+    match source::dependency(state, &live.value) {
+        None => {}
+        Some(Unmet::Never(text)) => return invalid(state, &live, &text),
+        Some(Unmet::Waits(text)) => {
+            let reason = "DependencyNotReady";
+            return refuse(state, &live, reason, &text, "Normal", DEPENDENCY);
+        }
     }
     if let Some(reason) = scripted(state, value) {
         return refuse(
@@ -157,6 +171,9 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         Ok(values) => values,
         Err(text) => return refuse(state, &live, "ValuesError", &text, "Warning", DEPENDENCY),
     };
+    if let Some((reason, text)) = unserved(state, &live.value) {
+        return refuse(state, &live, reason, &text, "Warning", interval);
+    }
     let named = |path: &[&str], other: &str| match object::text(value, path) {
         "" => other.to_owned(),
         own => own.to_owned(),
@@ -174,7 +191,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         config_digest: sha256(object::sorted(&values).to_string().as_bytes()),
         values,
     };
-    match run(state, &live, &release) {
+    match run::run(state, &live, &release, &checks) {
         Again::Done => Some(interval),
         Again::Look => Some(LOOK),
         Again::AtOnce => {
@@ -182,6 +199,51 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
             Some(Duration::ZERO)
         }
     }
+}
+
+/// What of a spec the lab does not do, and would be wrong without; or what the account that it names may not do.
+fn unserved(state: &State, value: &Value) -> Option<(&'static str, String)> {
+    let spec = &value["spec"];
+    if spec["kubeConfig"].is_object() {
+        let text = "the lab releases to no other cluster, which `spec.kubeConfig` asks for";
+        return Some(("RESTClientError", text.to_owned()));
+    }
+    let verify = &spec["chart"]["spec"]["verify"];
+    if verify.is_object() {
+        let text = "the lab verifies no signatures, which `spec.chart.spec.verify` asks for";
+        return Some(("VerificationError", text.to_owned()));
+    }
+    let storage = match object::text(spec, &["storageNamespace"]) {
+        "" => object::namespace(value),
+        own => own,
+    };
+    let secrets = state.kind("v1", "Secret").ok()?;
+    let refused = account::check(state, value, "list", &secrets, (storage, "")).err()?;
+    let text = format!(
+        "Could not determine release state: failed to retrieve last release from storage: query: failed to query with labels: {}",
+        refused.message
+    );
+    Some(("StateError", text))
+}
+
+/// A spec that no further try can help; nothing is done until it is another.
+fn invalid(state: &mut State, live: &Arc<Object>, text: &str) -> Option<Duration> {
+    const REASON: &str = "InvalidCELExpression";
+    let message = format!("{TERMINAL}: {text}");
+    let mut status = Status::of(&live.value);
+    let told = status
+        .condition("Stalled")
+        .is_some_and(|one| one["message"] == message.as_str());
+    status.drop(&["Reconciling"]);
+    status.mark("Stalled", "True", REASON, &message);
+    status.mark("Ready", "False", REASON, &message);
+    status.observe();
+    status.handle(&live.value);
+    let live = status.write(state, live, MANAGER);
+    if !told {
+        state.event(&live.value, "Warning", REASON, text, MANAGER);
+    }
+    None
 }
 
 /// When to look again.
@@ -212,226 +274,6 @@ fn refuse(
     // What it waits for may be there long before the interval is over.
     state.marks.clear(object::uid(&live.value), "interval");
     Some(again)
-}
-
-/// Brings a release to where its spec has it, by one action at a time.
-fn run(state: &mut State, live: &Arc<Object>, release: &Release) -> Again {
-    let value = &live.value;
-    let uid = object::uid(value).to_owned();
-    let history = object::items(value, &["status", "history"]).to_vec();
-    let last = history.first().cloned().unwrap_or_default();
-    let moved = last.is_object()
-        && (last["chartName"] != release.chart.name.as_str()
-            || last["name"] != release.name.as_str()
-            || last["namespace"] != release.namespace.as_str());
-    if moved {
-        return replace(state, live);
-    }
-    let same = last["configDigest"] == release.config_digest.as_str()
-        && last["chartVersion"] == release.chart.version.as_str();
-    let attempted = value["status"]["lastAttemptedConfigDigest"] == release.config_digest.as_str()
-        && value["status"]["lastAttemptedRevision"] == release.chart.version.as_str()
-        && value["status"]["lastAttemptedGeneration"] == value["metadata"]["generation"];
-    let forced = status::is_new(value, "forceAt");
-    let reset = status::is_new(value, "resetAt");
-    let mut status = Status::of(value);
-    // Once is enough: the tokens are handled when what they ask for begins.
-    status::take(&mut status, value);
-    if !attempted || reset || forced {
-        for key in ["failures", "installFailures", "upgradeFailures"] {
-            object::remove(&mut status.value, &[key]);
-        }
-    }
-    let action = match last["status"].as_str() {
-        None => Action::Install,
-        Some(_) => Action::Upgrade,
-    };
-    let waits = state.marks.has(&uid, "waiting");
-    let deployed = last["status"] == "deployed" && same;
-    if deployed && !forced && !waits {
-        return in_sync(state, live, release, status);
-    }
-    // What was tried last decides whether there is another try, whatever that would be.
-    let tried = match value["status"]["lastAttemptedReleaseAction"].as_str() {
-        Some("install") => Action::Install,
-        Some(_) => Action::Upgrade,
-        None => action,
-    };
-    let failures = object::number(&status.value, &[tried.failures()]).unwrap_or_default();
-    let retries = status::retries(value, tried.word());
-    if failures > retries && retries >= 0 && !waits {
-        return status::stall(state, live, status, tried, failures);
-    }
-    status.value["storageNamespace"] = value["spec"]["storageNamespace"]
-        .as_str()
-        .unwrap_or(object::namespace(value))
-        .into();
-    status.value["lastAttemptedGeneration"] = value["metadata"]["generation"].clone();
-    status.value["lastAttemptedRevision"] = release.chart.version.as_str().into();
-    status.value["lastAttemptedConfigDigest"] = release.config_digest.as_str().into();
-    status.value["lastAttemptedReleaseAction"] = action.word().into();
-    if !waits {
-        let limit = limit(value, action);
-        status.progress(&format!(
-            "Running '{}' action with timeout of {}",
-            action.word(),
-            go::show(limit)
-        ));
-        let live = status.write(state, live, MANAGER);
-        state.marks.restart(&uid, "waiting");
-        let number = last["version"].as_i64().unwrap_or_default() + 1;
-        let objects = match render(state, &live.value, release, number) {
-            Ok(objects) => objects,
-            Err(text) => return status::fail(state, &live, release, action, &text),
-        };
-        let before = state
-            .flux
-            .releases
-            .entry(uid.clone())
-            .or_default()
-            .current
-            .clone();
-        state
-            .flux
-            .releases
-            .entry(uid.clone())
-            .or_default()
-            .current
-            .clone_from(&objects);
-        if let Err(text) = action::apply(state, &objects, &before) {
-            return status::fail(state, &live, release, action, &text);
-        }
-        return check(state, &live, release, action);
-    }
-    let live = status.write(state, live, MANAGER);
-    check(state, &live, release, action)
-}
-
-/// Another chart or another place is another release: the one before is uninstalled first.
-fn replace(state: &mut State, live: &Arc<Object>) -> Again {
-    let uid = object::uid(&live.value).to_owned();
-    let installed = state.flux.releases.remove(&uid).unwrap_or_default();
-    action::remove(state, &installed.current);
-    state.marks.clear(&uid, "waiting");
-    let mut status = Status::of(&live.value);
-    for key in [
-        "history",
-        "failures",
-        "installFailures",
-        "upgradeFailures",
-        "storageNamespace",
-    ] {
-        object::remove(&mut status.value, &[key]);
-    }
-    status.write(state, live, MANAGER);
-    state.marks.clear(&uid, "interval");
-    Again::AtOnce
-}
-
-fn limit(value: &Value, action: Action) -> Duration {
-    let usual = duration(&value["spec"]["timeout"], WAIT);
-    duration(&value["spec"][action.word()]["timeout"], usual)
-}
-
-/// The objects of a release.
-fn render(
-    state: &State,
-    value: &Value,
-    release: &Release,
-    number: i64,
-) -> Result<Vec<Value>, String> {
-    let text = std::fs::read_to_string(&release.chart.file).map_err(|error| error.to_string())?;
-    let known = json!({
-        "Values": release.values,
-        "Release": {"Name": release.name, "Namespace": release.namespace, "Service": "Helm", "Revision": number},
-        "Chart": {"Name": release.chart.name, "Version": release.chart.version, "AppVersion": release.chart.app_version},
-    });
-    let text = values::fill(&text, &known)?;
-    let objects = kustomize::manifests(&text, &release.chart.file.display().to_string())?;
-    Ok(action::prepare(state, value, release, objects))
-}
-
-/// Looks at the health of what was applied.
-fn check(state: &mut State, live: &Arc<Object>, release: &Release, action: Action) -> Again {
-    let uid = object::uid(&live.value).to_owned();
-    let objects = state
-        .flux
-        .releases
-        .get(&uid)
-        .map(|own| own.current.clone())
-        .unwrap_or_default();
-    let waits = live.value["spec"][action.word()]["disableWait"] != true;
-    let (unhealthy, failed) = action::unhealthy(state, &objects);
-    let since = state.marks.since(&uid, "waiting");
-    if unhealthy.is_empty() || !waits {
-        return status::succeed(state, live, release, action);
-    }
-    if failed {
-        let text = format!(
-            "failed early due to stalled resources: [{}]",
-            unhealthy.join(", ")
-        );
-        return status::fail(state, live, release, action, &text);
-    }
-    if since < limit(&live.value, action) {
-        return Again::Look;
-    }
-    let text = format!("timeout waiting for: [{}]", unhealthy.join(", "));
-    status::fail(state, live, release, action, &text)
-}
-
-/// Nothing is to be done but to correct what others have changed, where that is asked for.
-fn in_sync(state: &mut State, live: &Arc<Object>, release: &Release, mut status: Status) -> Again {
-    let value = &live.value;
-    let uid = object::uid(value).to_owned();
-    let mode = value["spec"]["driftDetection"]["mode"]
-        .as_str()
-        .unwrap_or_default();
-    if matches!(mode, "warn" | "enabled") {
-        let objects = state
-            .flux
-            .releases
-            .get(&uid)
-            .map(|own| own.current.clone())
-            .unwrap_or_default();
-        let drifted = action::drifted(state, &objects);
-        if !drifted.is_empty() {
-            let number = &value["status"]["history"][0]["version"];
-            let shown = format!(
-                "release {}/{}.v{number} with chart {}",
-                release.namespace,
-                release.name,
-                release.versioned()
-            );
-            let text = format!(
-                "Cluster state of {shown} has drifted from the desired state:\n{}",
-                drifted.join("\n")
-            );
-            state.event(value, "Warning", "DriftDetected", &text, MANAGER);
-            if mode == "enabled" {
-                let (kind, reason, text) = match action::apply(state, &objects, &[]) {
-                    Ok(()) => (
-                        "Normal",
-                        "DriftCorrected",
-                        format!(
-                            "Cluster state of {shown} has been corrected:\n{}",
-                            drifted.join("\n")
-                        ),
-                    ),
-                    Err(text) => (
-                        "Warning",
-                        "DriftCorrectionFailed",
-                        format!("Failed to correct cluster state of {shown}: {text}"),
-                    ),
-                };
-                state.event(value, kind, reason, &text, MANAGER);
-            }
-        }
-    }
-    status::settle(&mut status, value);
-    status.write(state, live, MANAGER);
-    nudge_dependents(state, TABLE, value);
-    Again::Done
 }
 
 /// With a release goes what it installed, and its chart.

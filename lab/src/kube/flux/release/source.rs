@@ -3,10 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{MANAGER, TABLE};
-use crate::kube::flux::chart::{self, Found, newest};
+use crate::kube::flux::chart::{self, Found};
+use crate::kube::flux::depends::{self, Unmet};
 use crate::kube::flux::is_ready;
 use crate::kube::object;
 use crate::kube::state::State;
+
+/// Of a digest, what a chart's version has.
+const DIGEST_CHARS: usize = 12;
 
 /// What changes when there is another chart or another source.
 pub(super) fn mark(state: &State, value: &Value) -> String {
@@ -25,19 +29,14 @@ pub(super) fn mark(state: &State, value: &Value) -> String {
     format!("chart-{}", shown.unwrap_or_default())
 }
 
-/// The dependency that is not ready.
-pub(super) fn dependency(state: &State, value: &Value) -> Option<String> {
-    object::items(value, &["spec", "dependsOn"]).iter().find_map(|one| {
-        let namespace = one["namespace"].as_str().unwrap_or(object::namespace(value));
-        let name = one["name"].as_str().unwrap_or_default();
-        match state.get(TABLE, namespace, name) {
-            None => Some(format!(
-                "unable to get '{namespace}/{name}' dependency: helmreleases.helm.toolkit.fluxcd.io \"{name}\" not found"
-            )),
-            Some(own) if !is_ready(&own.value) => Some(format!("dependency '{namespace}/{name}' is not ready")),
-            Some(_) => None,
-        }
-    })
+/// The dependency that is not met.
+pub(super) fn dependency(state: &State, value: &Value) -> Option<Unmet> {
+    let missing = |key: &str, name: &str| {
+        format!(
+            "unable to get '{key}' dependency: helmreleases.helm.toolkit.fluxcd.io \"{name}\" not found"
+        )
+    };
+    depends::first_unmet(state, TABLE, value, missing, |_| None)
 }
 
 /// The HelmChart of a release's template, made or brought up to date; its key.
@@ -131,16 +130,23 @@ pub(super) fn found(state: &State, value: &Value) -> Result<Found, String> {
         let found = state.flux.charts.get(object::uid(&source.value)).cloned();
         return found.ok_or_else(|| not_ready("does not have an artifact"));
     }
-    let charts = state
-        .settings
-        .flux
-        .as_ref()
-        .map(|flux| flux.charts.clone())
-        .unwrap_or_default();
-    let text = |key: &str| object::text(&source.value, &["spec", "ref", key]).to_owned();
-    let wanted = [text("tag"), text("semver"), "*".into()]
-        .into_iter()
-        .find(|own| !own.is_empty());
-    let url = object::text(&source.value, &["spec", "url"]);
-    newest(&charts, url, &wanted.unwrap_or_default()).map_err(|text| not_ready(&text))
+    let uid = object::uid(&source.value);
+    let Some(artifact) = state.flux.artifacts.get(uid) else {
+        return Err(not_ready("does not have an artifact"));
+    };
+    let mut found = match &artifact.chart {
+        Some(found) => found.clone(),
+        None => {
+            let flux = state.settings.flux.as_ref();
+            let charts = flux.map(|flux| flux.charts.clone()).unwrap_or_default();
+            chart::packed(&charts, &artifact.tree).map_err(|text| not_ready(&text))?
+        }
+    };
+    // So that another content under the same tag is another version.
+    let digest = artifact.file.trim_start_matches("sha256:");
+    let short: String = digest.chars().take(DIGEST_CHARS).collect();
+    let bare = found.version.split('+').next().unwrap_or_default();
+    found.version = format!("{bare}+{short}");
+    found.oci_digest.clone_from(&artifact.file);
+    Ok(found)
 }

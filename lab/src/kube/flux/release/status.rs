@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Action, Again, MANAGER, Release, TABLE, action};
+use super::{Action, Again, MANAGER, Release, TABLE, action, render, trial};
 use crate::kube::flux::conditions::Status;
 use crate::kube::flux::tree::sha256;
 use crate::kube::flux::{go, nudge_dependents};
@@ -49,9 +49,14 @@ pub(super) fn retries(value: &Value, word: &str) -> i64 {
 }
 
 /// `Ready` says what `Released` or `Remediated` says, whichever is newer.
-fn summarize(status: &mut Status) {
-    let newest = ["Remediated", "Released"]
+fn summarize(status: &mut Status, value: &Value) {
+    let test = &value["spec"]["test"];
+    let counts = |kind: &str| {
+        kind != "TestSuccess" || test["enable"] == true && test["ignoreFailures"] != true
+    };
+    let newest = ["Remediated", "TestSuccess", "Released"]
         .iter()
+        .filter(|kind| counts(kind))
         .find_map(|kind| status.condition(kind).cloned());
     if let Some(one) = newest {
         let text = |key: &str| one[key].as_str().unwrap_or_default();
@@ -70,7 +75,11 @@ pub(super) fn settle(status: &mut Status, value: &Value) {
         let text = |key: &str| released[key].as_str().unwrap_or_default();
         status.mark("Released", text("status"), text("reason"), text("message"));
     }
-    summarize(status);
+    if value["spec"]["test"]["enable"] != true {
+        status.drop(&["TestSuccess"]);
+    }
+    summarize(status, value);
+    render::observe(status, value);
     status.drop(&["Reconciling"]);
     status.observe();
     status.handle(value);
@@ -98,12 +107,20 @@ pub(super) fn succeed(
     let reason = action.reason("Succeeded");
     status.drop(&["Stalled", "Remediated"]);
     status.mark("Released", "True", &reason, &message);
+    trial::await_tests(&mut status, &live.value);
+    let tested = live.value["spec"]["test"]["enable"] != true;
     settle(&mut status, &live.value);
+    if !tested {
+        status.mark("Reconciling", "True", "Progressing", &message);
+    }
     state.marks.clear(&uid, "waiting");
     let releases = state.flux.releases.entry(uid).or_default();
     releases.deployed.clone_from(&releases.current);
     let live = status.write(state, live, MANAGER);
     state.event(&live.value, "Normal", &reason, &message, MANAGER);
+    if !tested {
+        return Again::AtOnce;
+    }
     nudge_dependents(state, TABLE, &live.value);
     Again::Done
 }
@@ -137,6 +154,19 @@ pub(super) fn fail(
     status.mark("Ready", "False", &reason, &message);
     state.marks.clear(&uid, "waiting");
     state.event(value, "Warning", &reason, &message, MANAGER);
+    after_failure(state, live, status, release, action, failures)
+}
+
+/// What follows an action that failed, or a test of what came of it: what was done is undone, and tried again or not.
+pub(super) fn after_failure(
+    state: &mut State,
+    live: &Arc<Object>,
+    mut status: Status,
+    release: &Release,
+    action: Action,
+    failures: i64,
+) -> Again {
+    let value = &live.value;
     let retries = retries(value, action.word());
     let more = retries < 0 || failures <= retries;
     let last = match value["spec"][action.word()]["remediation"]["remediateLastFailure"].as_bool() {
@@ -197,7 +227,7 @@ fn remediate(
     let (reason, message) = match previous {
         Some(previous) if action == Action::Upgrade && strategy != Some("uninstall") => {
             let (name, chart) = shown(&previous);
-            let done = action::apply(state, &deployed, &current);
+            let done = action::apply(state, value, &deployed, &current);
             state
                 .flux
                 .releases
@@ -290,7 +320,7 @@ pub(super) fn stall(
     let text = format!("Failed to {} after {failures} attempt(s)", action.word());
     status.drop(&["Reconciling"]);
     status.mark("Stalled", "True", "RetriesExceeded", &text);
-    summarize(&mut status);
+    summarize(&mut status, &live.value);
     status.observe();
     status.handle(&live.value);
     status.write(state, live, MANAGER);
@@ -336,6 +366,9 @@ fn remember(
         "firstDeployed": first, "lastDeployed": object::now(), "name": release.name, "namespace": release.namespace,
         "status": outcome, "version": number,
     });
+    if !release.chart.oci_digest.is_empty() {
+        entry["ociDigest"] = release.chart.oci_digest.as_str().into();
+    }
     if !release.chart.app_version.is_empty() {
         entry["appVersion"] = release.chart.app_version.as_str().into();
     }

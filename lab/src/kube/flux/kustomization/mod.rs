@@ -1,25 +1,35 @@
 //! Kustomizations: built, applied in stages, found healthy, pruned by their inventory.
 
+mod check;
+mod history;
+mod inputs;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::checks::Checks;
 use super::conditions::Status;
-use super::inventory::{self, Entry, MANAGER, Standing};
+use super::depends::Unmet;
+use super::inventory::{self, Entry};
 use super::tree::{Tree, hexadecimal};
-use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, go};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, TERMINAL, go};
 use super::{decryption, kustomize, substitute};
-use super::{duration, is_ready, is_settled, keep, let_go, nudge_dependents, scripted};
+use super::{duration, is_ready, is_settled, keep, let_go, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
+
+use check::check;
+use history::remember;
+use inputs::{dependency, source};
+
+pub(super) use super::inventory::MANAGER;
 
 const TABLE: &str = "kustomizations.kustomize.toolkit.fluxcd.io";
 /// The shortest time that health checks get, as the controller has it.
 const TIMEOUT_MIN: Duration = Duration::from_secs(30);
-/// Entries of the history.
-const HISTORY_MAX: usize = 5;
 
 /// The reason of a `Ready` condition, and what is to be said.
 type Failure = (String, String);
@@ -38,6 +48,10 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         return None;
     }
     let uid = object::uid(value).to_owned();
+    let checks = match Checks::read(&value["spec"]) {
+        Ok(checks) => checks,
+        Err(text) => return invalid(state, live, &text),
+    };
     let interval = duration(&value["spec"]["interval"], INTERVAL);
     let retry = duration(&value["spec"]["retryInterval"], interval);
     let revision = source(state, value);
@@ -69,7 +83,12 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
             return Some(DEPENDENCY);
         }
     };
-    if let Some(text) = dependency(state, value, &revision) {
+    let unmet = match dependency(state, value, &revision) {
+        Some(Unmet::Never(text)) => return invalid(state, live, &text),
+        Some(Unmet::Waits(text)) => Some(text),
+        None => None,
+    };
+    if let Some(text) = unmet {
         let mut status = Status::of(value);
         status.mark("Ready", "False", "DependencyNotReady", &text);
         let live = finish(state, live, status);
@@ -77,7 +96,11 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         state.event(&live.value, "Normal", "DependencyNotReady", text, MANAGER);
         return Some(DEPENDENCY);
     }
-    match reconcile(state, live, &revision, &tree) {
+    if let Some(text) = unserved(&value["spec"]) {
+        fail(state, live, "ReconciliationFailed", &text);
+        return Some(retry);
+    }
+    match reconcile(state, live, &revision, &tree, &checks) {
         Ok(true) => Some(interval),
         Ok(false) => Some(LOOK),
         Err((reason, text)) => {
@@ -96,7 +119,7 @@ fn finish(state: &mut State, live: &Arc<Object>, mut status: Status) -> Arc<Obje
         .and_then(|one| one["status"].as_str())
     {
         Some("True") => {
-            status.drop(&["Reconciling"]);
+            status.drop(&["Reconciling", "Stalled"]);
             status.observe();
         }
         Some("False") => status.retries(),
@@ -116,63 +139,40 @@ fn fail(state: &mut State, live: &Arc<Object>, reason: &str, message: &str) {
     state.event(&live.value, "Warning", reason, message, MANAGER);
 }
 
-/// The revision and the files of the source, or why there are none.
-fn source(state: &State, value: &Value) -> Result<(String, Arc<Tree>), String> {
-    let reference = &value["spec"]["sourceRef"];
-    let namespace = reference["namespace"]
-        .as_str()
-        .unwrap_or(object::namespace(value));
-    let (kind, name) = (
-        reference["kind"].as_str().unwrap_or_default(),
-        reference["name"].as_str().unwrap_or_default(),
-    );
-    let table = match kind {
-        "OCIRepository" => "ocirepositories.source.toolkit.fluxcd.io",
-        "GitRepository" => "gitrepositories.source.toolkit.fluxcd.io",
-        other => return Err(format!("the lab serves no source of kind `{other}`")),
-    };
-    let Some(source) = state.get(table, namespace, name) else {
-        return Err(format!(
-            "{kind}.source.toolkit.fluxcd.io \"{name}\" not found"
-        ));
-    };
-    let Some(revision) = source.value["status"]["artifact"]["revision"].as_str() else {
-        return Err("Source artifact not found, retrying in 30s".to_owned());
-    };
-    match state.flux.artifacts.get(object::uid(&source.value)) {
-        Some(artifact) => Ok((revision.to_owned(), artifact.tree.clone())),
-        None => Err("Source is not ready, artifact not found, retrying in 30s".to_owned()),
+/// What of a spec the lab does not do, and would be wrong without.
+fn unserved(spec: &Value) -> Option<String> {
+    if spec["kubeConfig"].is_object() {
+        return Some(
+            "the lab applies to no other cluster, which `spec.kubeConfig` asks for".to_owned(),
+        );
     }
+    if spec["decryption"]["serviceAccountName"].is_string() {
+        return Some("the lab decrypts with no `spec.decryption.serviceAccountName`".to_owned());
+    }
+    ["buildMetadata", "ignore"]
+        .into_iter()
+        .find(|key| !object::items(spec, &[key]).is_empty())
+        .map(|key| format!("the lab knows no `spec.{key}`"))
 }
 
-fn dependency(state: &State, value: &Value, revision: &str) -> Option<String> {
-    object::items(value, &["spec", "dependsOn"])
-        .iter()
-        .find_map(|one| {
-            let own = object::namespace(value);
-            let namespace = one["namespace"].as_str().unwrap_or(own);
-            let name = one["name"].as_str().unwrap_or_default();
-            let shown = format!("dependency '{namespace}/{name}'");
-            if one["readyExpr"].is_string() {
-                return Some(format!("{shown}: the lab evaluates no readyExpr"));
-            }
-            let Some(other) = state.get(TABLE, namespace, name) else {
-                return Some(format!(
-                    "{shown} not found: kustomizations.kustomize.toolkit.fluxcd.io \"{name}\" not found"
-                ));
-            };
-            if !is_ready(&other.value) {
-                return Some(format!("{shown} is not ready"));
-            }
-            let reference = |value: &Value| {
-                let own = &value["spec"]["sourceRef"];
-                let namespace = own["namespace"].as_str().unwrap_or(object::namespace(value));
-                (own["kind"].clone(), own["name"].clone(), namespace.to_owned())
-            };
-            let stale = reference(&other.value) == reference(value)
-                && other.value["status"]["lastAppliedRevision"] != revision;
-            stale.then(|| format!("{shown} revision is not up to date"))
-        })
+/// A spec that no further try can help; nothing is done until it is another.
+fn invalid(state: &mut State, live: &Arc<Object>, text: &str) -> Option<Duration> {
+    const REASON: &str = "InvalidCELExpression";
+    let message = format!("{TERMINAL}: {text}");
+    let mut status = Status::of(&live.value);
+    let told = status
+        .condition("Stalled")
+        .is_some_and(|one| one["message"] == message.as_str());
+    status.drop(&["Reconciling"]);
+    status.mark("Stalled", "True", REASON, &message);
+    status.mark("Ready", "False", REASON, &message);
+    status.observe();
+    status.handle(&live.value);
+    let live = status.write(state, live, MANAGER);
+    if !told {
+        state.event(&live.value, "Warning", REASON, &message, MANAGER);
+    }
+    None
 }
 
 fn timeout(value: &Value) -> Duration {
@@ -187,6 +187,7 @@ fn reconcile(
     live: &Arc<Object>,
     revision: &str,
     tree: &Arc<Tree>,
+    checks: &Checks,
 ) -> Result<bool, Failure> {
     let value = &live.value;
     let uid = object::uid(value).to_owned();
@@ -239,6 +240,7 @@ fn reconcile(
         revision,
         &phase("Running health checks"),
         limit,
+        checks,
     )
 }
 
@@ -290,13 +292,13 @@ fn apply(
         hexadecimal(&Sha256::digest(json!(objects).to_string()))
     );
     for object in &mut objects {
-        common(object, &value["spec"]["commonMetadata"]);
+        inventory::common(object, &value["spec"]["commonMetadata"]);
         inventory::own(value, object);
         decryption::refuse(object).map_err(|text| ("ReconciliationFailed".to_owned(), text))?;
     }
     inventory::sort(&mut objects);
     state.flux.digests.insert(uid.clone(), digest.clone());
-    let entries = match inventory::apply(state, value, &objects) {
+    let entries = match inventory::apply_all(state, value, &objects) {
         Ok(entries) => entries,
         Err(text) => {
             remember(state, live, "ReconciliationFailed", revision);
@@ -306,7 +308,8 @@ fn apply(
     tell(state, value, &entries);
     let old = object::items(value, &["status", "inventory", "entries"]).to_vec();
     if value["spec"]["prune"] == true {
-        let gone = inventory::prune(state, value, &old, &entries);
+        let gone = inventory::prune(state, value, &old, &entries)
+            .map_err(|text| ("PruneFailed".to_owned(), text))?;
         if !gone.is_empty() {
             state.event(value, "Normal", "Progressing", &gone.join("\n"), MANAGER);
         }
@@ -334,141 +337,6 @@ fn tell(state: &mut State, value: &Value, entries: &[Entry]) {
     }
 }
 
-fn common(object: &mut Value, meta: &Value) {
-    for part in ["labels", "annotations"] {
-        for (key, text) in meta[part].as_object().into_iter().flatten() {
-            let all = object::meta_mut(object)
-                .entry(part)
-                .or_insert_with(|| json!({}));
-            all[key] = text.clone();
-        }
-    }
-}
-
-/// Looks at the health of what was applied; whether the whole came to its end.
-fn check(
-    state: &mut State,
-    live: &Arc<Object>,
-    revision: &str,
-    phase: &str,
-    limit: Duration,
-) -> Result<bool, Failure> {
-    let value = &live.value;
-    let uid = object::uid(value).to_owned();
-    let applied = object::items(value, &["status", "inventory", "entries"]).to_vec();
-    let standing = inventory::health(state, value, &applied);
-    let mut status = Status::of(value);
-    let since = state.marks.since(&uid, "waiting");
-    let failed = |status: &mut Status, text: &str| {
-        status.mark("Healthy", "False", "HealthCheckFailed", text);
-        let text = format!("health check failed after {}: {text}", go::show(since));
-        ("HealthCheckFailed".to_owned(), text)
-    };
-    let failure = match standing {
-        None => {
-            status.drop(&["Healthy"]);
-            None
-        }
-        Some(Standing::Healthy) => {
-            let text = format!("Health check passed in {}", go::show(since));
-            status.mark("Healthy", "True", "Succeeded", &text);
-            None
-        }
-        Some(Standing::Failed(which)) => {
-            let text = format!(
-                "failed early due to stalled resources: [{}]",
-                which.join(", ")
-            );
-            Some(failed(&mut status, &text))
-        }
-        Some(Standing::Waits(_)) if since < limit => {
-            if status
-                .condition("Healthy")
-                .is_none_or(|one| one["message"] != phase)
-            {
-                status.mark("Reconciling", "True", "Progressing", phase);
-                status.mark("Healthy", "Unknown", "Progressing", phase);
-                status.write(state, live, MANAGER);
-            }
-            return Ok(false);
-        }
-        Some(Standing::Waits(which)) => Some(failed(
-            &mut status,
-            &format!("timeout waiting for: [{}]", which.join(", ")),
-        )),
-    };
-    if let Some(failure) = failure {
-        status.mark("Reconciling", "True", "Progressing", phase);
-        let live = status.write(state, live, MANAGER);
-        remember(state, &live, "HealthCheckFailed", revision);
-        return Err(failure);
-    }
-    state.marks.clear(&uid, "waiting");
-    status.value["lastAppliedRevision"] = revision.into();
-    let message = format!("Applied revision: {revision}");
-    status.mark("Ready", "True", "ReconciliationSucceeded", &message);
-    history(
-        state,
-        &mut status,
-        &uid,
-        "ReconciliationSucceeded",
-        revision,
-    );
-    let live = finish(state, live, status);
-    let interval = duration(&value["spec"]["interval"], INTERVAL);
-    let text = format!(
-        "Reconciliation finished in {}, next run in {}",
-        go::show(state.marks.since(&uid, "began")),
-        go::show(interval)
-    );
-    state.event(
-        &live.value,
-        "Normal",
-        "ReconciliationSucceeded",
-        &text,
-        MANAGER,
-    );
-    nudge_dependents(state, TABLE, value);
-    Ok(true)
-}
-
-/// Notes in the history how an attempt that failed ended.
-fn remember(state: &mut State, live: &Arc<Object>, outcome: &str, revision: &str) {
-    let mut status = Status::of(&live.value);
-    history(
-        state,
-        &mut status,
-        object::uid(&live.value),
-        outcome,
-        revision,
-    );
-    status.write(state, live, MANAGER);
-}
-
-/// One more entry of the history, or one more time that one came about.
-fn history(state: &mut State, status: &mut Status, uid: &str, outcome: &str, revision: &str) {
-    let digest = state.flux.digests.get(uid).cloned().unwrap_or_default();
-    let now = object::now();
-    let took = go::show(state.marks.since(uid, "began"));
-    let mut all = object::items(&status.value, &["history"]).to_vec();
-    let same =
-        |one: &Value| one["digest"] == digest.as_str() && one["lastReconciledStatus"] == outcome;
-    let (first, times) = match all.iter().position(same) {
-        Some(at) => {
-            let old = all.remove(at);
-            let times = old["totalReconciliations"].as_i64().unwrap_or_default();
-            (old["firstReconciled"].clone(), times + 1)
-        }
-        None => (now.as_str().into(), 1),
-    };
-    all.insert(0, json!({
-        "digest": digest, "firstReconciled": first, "lastReconciled": now, "lastReconciledDuration": took,
-        "lastReconciledStatus": outcome, "metadata": {"revision": revision}, "totalReconciliations": times,
-    }));
-    all.truncate(HISTORY_MAX);
-    status.value["history"] = all.into();
-}
-
 /// With a Kustomization that prunes goes what it applied.
 fn end(state: &mut State, live: &Arc<Object>) {
     let value = &live.value;
@@ -482,7 +350,7 @@ fn end(state: &mut State, live: &Arc<Object>) {
     };
     if deletes && value["spec"]["suspend"] != true {
         let old = object::items(value, &["status", "inventory", "entries"]).to_vec();
-        inventory::prune(state, value, &old, &[]);
+        let _ = inventory::prune(state, value, &old, &[]);
     }
     state.flux.forget(object::uid(value));
     let_go(state, live);
