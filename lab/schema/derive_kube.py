@@ -29,8 +29,8 @@ SERVED = {
     ("discovery.k8s.io", "v1"): None,
     ("apiextensions.k8s.io", "v1"): None,
     ("admissionregistration.k8s.io", "v1"): {"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
-    ("authentication.k8s.io", "v1"): {"selfsubjectreviews"},
-    ("authorization.k8s.io", "v1"): {"selfsubjectaccessreviews"},
+    ("authentication.k8s.io", "v1"): {"selfsubjectreviews", "tokenreviews"},
+    ("authorization.k8s.io", "v1"): None,
 }
 LEFT_OUT = {"podtemplates", "replicationcontrollers", "componentstatuses", "bindings"}
 SUBRESOURCES = {

@@ -2,6 +2,7 @@
 
 mod cells;
 mod columns;
+mod more_columns;
 
 use serde_json::{Value, json};
 
@@ -37,9 +38,20 @@ pub(crate) fn head(resource: &Resource) -> Vec<Value> {
     out
 }
 
+/// An object's name as a table has it: the storage class that claims get is told from others.
+fn shown_name(resource: &Resource, value: &Value) -> String {
+    const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+    let name = object::name(value);
+    let is_class = resource.qualified() == "storageclasses.storage.k8s.io";
+    if is_class && object::annotation(value, DEFAULT) == "true" {
+        return format!("{name} (default)");
+    }
+    name.to_owned()
+}
+
 /// One row.
 pub(crate) fn row(resource: &Resource, value: &Value, object: Value) -> Value {
-    let mut cells = vec![Value::from(object::name(value))];
+    let mut cells = vec![Value::from(shown_name(resource, value))];
     match &resource.custom {
         Some(custom) if !custom.columns.is_empty() => {
             for one in &custom.columns {

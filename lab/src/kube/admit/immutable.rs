@@ -82,7 +82,7 @@ pub(super) fn check(
             {
                 causes.push(Cause::invalid(
                     "spec.clusterIPs[0]",
-                    &is.into(),
+                    &serde_json::json!([is]),
                     "may not change once set",
                 ));
             }

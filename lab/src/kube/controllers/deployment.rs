@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::common::set_condition;
+use super::deployment_notes::{copy_notes, note_revision, notes};
 use super::rollout::{MANAGER, REVISION, revision};
 use super::{Again, owner, rollout};
-use crate::kube::admit::Write;
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
 
@@ -51,6 +51,9 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
             .find(|set| object::uid(&set.value) == object::uid(&new.value))
     }) {
         if !paused {
+            if copy_notes(state, &live.value, new) {
+                return Some(Duration::ZERO);
+            }
             note_revision(state, &live, new);
             rollout::scale(state, &live, new, &sets);
             rollout::clean(state, &live, new, &sets);
@@ -102,14 +105,7 @@ fn create_set(
         .max()
         .unwrap_or_default()
         + 1;
-    let mut annotations = value["metadata"]["annotations"].clone();
-    if annotations.is_null() {
-        annotations = json!({});
-    }
-    object::remove(
-        &mut annotations,
-        &["kubectl.kubernetes.io/last-applied-configuration"],
-    );
+    let mut annotations = notes(value);
     annotations[REVISION] = next.to_string().into();
     let (wished, surge) = (
         object::number(value, &["spec", "replicas"]).unwrap_or(1),
@@ -163,36 +159,6 @@ fn create_set(
     status["conditions"] = conditions.into();
     state.write_status(live, status, MANAGER);
     Ok(made)
-}
-
-/// The revision stands on the deployment, and on the set that is used again after a rollback.
-fn note_revision(state: &mut State, live: &Arc<Object>, new: &Arc<Object>) {
-    let most = state
-        .store
-        .owned_in(object::uid(&live.value), "replicasets.apps")
-        .iter()
-        .filter(|set| object::uid(&set.value) != object::uid(&new.value))
-        .map(|set| revision(&set.value))
-        .max()
-        .unwrap_or_default();
-    let mut wanted = revision(&new.value);
-    if wanted <= most {
-        wanted = most + 1;
-        let _ = state.change(new, MANAGER, |set| {
-            set["metadata"]["annotations"][REVISION] = wanted.to_string().into()
-        });
-    }
-    if revision(&live.value) != wanted
-        && let Some(resource) = state.resource_of(&live.value)
-    {
-        let mut value = live.value.clone();
-        let notes = object::meta_mut(&mut value)
-            .entry("annotations")
-            .or_insert_with(|| json!({}));
-        notes[REVISION] = wanted.to_string().into();
-        let mut write = Write::by(MANAGER).subresource("status");
-        let _ = state.replace(&resource, live, value, &mut write, false);
-    }
 }
 
 fn progress(status: &str, reason: &str, message: &str) -> Value {

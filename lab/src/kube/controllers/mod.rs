@@ -9,10 +9,12 @@ mod common;
 mod cron;
 mod daemon;
 mod deployment;
+mod deployment_notes;
 mod gc;
 mod job;
 mod job_verdict;
 mod namespace;
+mod nodes;
 mod pod;
 mod pod_status;
 mod pool;
@@ -59,7 +61,7 @@ pub(crate) type Again = Option<Duration>;
 type Reaction = fn(&mut State, &Arc<Object>) -> Again;
 
 /// The function of each table.
-const REACTIONS: [(&str, Reaction); 14] = [
+const REACTIONS: [(&str, Reaction); 15] = [
     ("namespaces", namespace::react),
     ("pods", pod::react),
     ("deployments.apps", deployment::react),
@@ -73,6 +75,7 @@ const REACTIONS: [(&str, Reaction); 14] = [
     ("persistentvolumes", claim::react_volume),
     ("poddisruptionbudgets.policy", budget::react),
     ("resourcequotas", budget::react_quota),
+    ("nodes", nodes::react),
     (crd::TABLE, namespace::react_definition),
 ];
 
@@ -161,7 +164,10 @@ impl Queue {
             self.push((crd::TABLE.into(), (String::new(), change.table.to_string())));
         }
         match &*change.table {
-            "services" => state.pool.release(&last.value),
+            "services" => {
+                state.pool.release(&last.value);
+                service::forget(state, &last.value);
+            }
             crd::TABLE => {
                 let (group, plural) = (
                     object::text(&last.value, &["spec", "group"]),

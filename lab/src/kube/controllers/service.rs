@@ -10,6 +10,9 @@ use crate::kube::select::Selector;
 use crate::kube::state::State;
 
 const MANAGER: &str = "kube-controller-manager";
+/// Who made endpoints.
+const MANAGED: &str = "endpoints.kubernetes.io/managed-by";
+const ENDPOINTS_CONTROLLER: &str = "endpoint-controller";
 /// Endpoints of one slice.
 const SLICE_MAX: usize = 100;
 
@@ -39,7 +42,85 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Again {
     let endpoints: Vec<Value> = pods.iter().map(|pod| endpoint(&pod.value, all)).collect();
     let ports = ports(&live.value, pods.first().map(|pod| &pod.value));
     slice(state, &live.value, &endpoints, &ports);
+    mirrored(state, &live.value, &endpoints, &ports);
     None
+}
+
+/// The older form of the same: addresses that are ready, and those that are not.
+fn mirrored(state: &mut State, service: &Value, endpoints: &[Value], ports: &[Value]) {
+    const TABLE: &str = "endpoints";
+    let (namespace, name) = (object::namespace(service), object::name(service));
+    let addresses = |ready: bool| -> Vec<Value> {
+        endpoints
+            .iter()
+            .filter(|one| (one["conditions"]["ready"] == true) == ready)
+            .map(|one| {
+                let (node, target) = (&one["nodeName"], &one["targetRef"]);
+                json!({"ip": one["addresses"][0], "nodeName": node, "targetRef": target})
+            })
+            .collect()
+    };
+    let mut subset = json!({});
+    for (key, list) in [
+        ("addresses", addresses(true)),
+        ("notReadyAddresses", addresses(false)),
+    ] {
+        if !list.is_empty() {
+            subset[key] = list.into();
+        }
+    }
+    let subsets = if endpoints.is_empty() {
+        Value::Null
+    } else {
+        let mut ports = ports.to_vec();
+        for port in ports.iter_mut().filter(|port| port["name"] == "") {
+            object::remove(port, &["name"]);
+        }
+        if !ports.is_empty() {
+            subset["ports"] = ports.into();
+        }
+        json!([subset])
+    };
+    if let Some(live) = state.get(TABLE, namespace, name) {
+        if live.value["subsets"] != subsets {
+            let _ = state.change(&live, MANAGER, |value| match subsets {
+                Value::Null => drop(object::remove(value, &["subsets"])),
+                subsets => value["subsets"] = subsets,
+            });
+        }
+        return;
+    }
+    let mut labels = service["metadata"]
+        .get("labels")
+        .cloned()
+        .unwrap_or(json!({}));
+    labels[MANAGED] = ENDPOINTS_CONTROLLER.into();
+    let mut object = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {
+            "name": name, "labels": labels,
+            "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": object::now()},
+        },
+    });
+    if !subsets.is_null() {
+        object["subsets"] = subsets;
+    }
+    let namespace = namespace.to_owned();
+    let _ = state.make(&namespace, object, MANAGER);
+}
+
+/// With a service go the endpoints that were made for it.
+pub(super) fn forget(state: &mut State, service: &Value) {
+    let found = state.get(
+        "endpoints",
+        object::namespace(service),
+        object::name(service),
+    );
+    if let Some(own) =
+        found.filter(|own| object::label(&own.value, MANAGED) == ENDPOINTS_CONTROLLER)
+    {
+        state.end(&own.value);
+    }
 }
 
 fn balance(state: &mut State, live: &Arc<Object>) {

@@ -69,7 +69,7 @@ fn pods(state: &mut State, live: &Arc<Object>, update: &str, current: &str) -> A
                 let revision = if ordinal < partition { current } else { update };
                 if let Err(message) = make(state, &value, ordinal, revision) {
                     let text = format!(
-                        "create Pod {}-{ordinal} in StatefulSet {} failed error: {message}",
+                        "Create Pod {}-{ordinal} in StatefulSet {} failed error: {message}",
                         object::name(&value),
                         object::name(&value)
                     );
@@ -77,7 +77,7 @@ fn pods(state: &mut State, live: &Arc<Object>, update: &str, current: &str) -> A
                     return Some(RETRY);
                 }
                 let text = format!(
-                    "create Pod {0}-{ordinal} in StatefulSet {0} successful",
+                    "Create Pod {0}-{ordinal} in StatefulSet {0} successful",
                     object::name(&value)
                 );
                 state.event(&value, "Normal", "SuccessfulCreate", &text, SOURCE);
@@ -174,6 +174,11 @@ fn make(state: &mut State, value: &Value, ordinal: i64, revision: &str) -> Resul
                 }
             }
             state.make(&namespace, own, MANAGER)?;
+            let text = format!(
+                "Create Claim {claim_name} Pod {name} in StatefulSet {} success",
+                object::name(value)
+            );
+            state.event(value, "Normal", "SuccessfulCreate", &text, SOURCE);
         }
     }
     let mut pod = pod_of(value, KIND, Some(name.clone()), "");
@@ -185,6 +190,8 @@ fn make(state: &mut State, value: &Value, ordinal: i64, revision: &str) -> Resul
     {
         pod["spec"] = template["spec"].clone();
     }
+    let prefix = format!("{}-", object::name(value));
+    object::meta_mut(&mut pod).insert("generateName".into(), prefix.into());
     let labels = object::meta_mut(&mut pod)
         .entry("labels")
         .or_insert_with(|| json!({}));

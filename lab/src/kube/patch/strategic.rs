@@ -122,6 +122,7 @@ fn merge_list(
         }
         return Ok(());
     };
+    let before = list.clone();
     for item in patch {
         let Some(wanted) = item.get(key) else {
             return Err(format!(
@@ -138,7 +139,35 @@ fn merge_list(
             None => list.push(cleaned(item)),
         }
     }
+    *list = interleaved(std::mem::take(list), &before, patch, key);
     Ok(())
+}
+
+/// Items that a patch names come in its order; of those that it does not name, one comes first only where it stood before the next that
+/// the patch names. So what is new comes before what was there, unless it follows something that stood behind.
+fn interleaved(list: Vec<Value>, before: &[Value], patch: &[Value], key: &str) -> Vec<Value> {
+    let place =
+        |all: &[Value], item: &Value| all.iter().position(|own| own.get(key) == item.get(key));
+    let (mut named, others): (Vec<Value>, Vec<Value>) = list
+        .into_iter()
+        .partition(|item| place(patch, item).is_some());
+    named.sort_by_key(|item| place(patch, item));
+    let mut out = Vec::with_capacity(named.len() + others.len());
+    let (mut named, mut others) = (named.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(own), Some(other)) = (named.peek(), others.peek()) {
+        let comes_first = match (place(before, other), place(before, own)) {
+            (Some(other), Some(own)) => other < own,
+            _ => false,
+        };
+        out.extend(if comes_first {
+            others.next()
+        } else {
+            named.next()
+        });
+    }
+    out.extend(named);
+    out.extend(others);
+    out
 }
 
 fn is_deletion(item: &Value) -> bool {
@@ -200,7 +229,7 @@ mod tests {
         apply(Some(pod_spec()), &mut spec, &patch).unwrap();
         assert_eq!(
             spec,
-            json!({"containers": [{"name": "a", "image": "x", "args": ["2"]}, {"name": "b", "image": "y"}, {"name": "c", "image": "z"}]})
+            json!({"containers": [{"name": "a", "image": "x", "args": ["2"]}, {"name": "c", "image": "z"}, {"name": "b", "image": "y"}]})
         );
     }
 

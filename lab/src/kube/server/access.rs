@@ -69,9 +69,8 @@ impl User {
         name: &str,
     ) -> bool {
         match self {
-            User::Admin => true,
-            User::Named { groups, .. } if groups.iter().any(|own| own == MASTERS) => true,
-            User::Anonymous => false,
+            _ if self.is_master() => true,
+            User::Admin | User::Anonymous => false,
             User::Known(rule) => {
                 let matches = |rules: &[crate::kube::settings::Rule]| {
                     rules
@@ -87,9 +86,21 @@ impl User {
         }
     }
 
-    /// The rules that bindings give this user in a namespace.
-    fn rules(&self, state: &State, namespace: &str) -> Vec<Value> {
+    /// Whether this user may do everything.
+    pub(super) fn is_master(&self) -> bool {
+        match self {
+            User::Admin => true,
+            User::Named { groups, .. } => groups.iter().any(|own| own == MASTERS),
+            _ => false,
+        }
+    }
+
+    /// The rules that bindings give this user in a namespace; those of a static token are said as roles say theirs.
+    pub(super) fn rules(&self, state: &State, namespace: &str) -> Vec<Value> {
         const GROUP: &str = "rbac.authorization.k8s.io";
+        if let User::Known(known) = self {
+            return known.allow.iter().map(as_role).collect();
+        }
         let mut out = Vec::new();
         for (table, place) in [("rolebindings", namespace), ("clusterrolebindings", "")] {
             if table == "rolebindings" && namespace.is_empty() {
@@ -154,6 +165,31 @@ impl User {
             })
         })
     }
+}
+
+/// A static rule in the form of a role's.
+fn as_role(rule: &crate::kube::settings::Rule) -> Value {
+    let all = |list: &[String]| {
+        if list.is_empty() {
+            vec!["*".to_owned()]
+        } else {
+            list.to_vec()
+        }
+    };
+    let (mut groups, mut plurals) = (Vec::new(), Vec::new());
+    for one in all(&rule.resources) {
+        let (whole, sub) = one.split_once('/').unwrap_or((&one, ""));
+        let (plural, group) = match whole {
+            "*" => ("*", "*"),
+            whole => whole.split_once('.').unwrap_or((whole, "")),
+        };
+        groups.push(group.to_owned());
+        plurals.push(match sub {
+            "" => plural.to_owned(),
+            sub => format!("{plural}/{sub}"),
+        });
+    }
+    serde_json::json!({"verbs": all(&rule.verbs), "apiGroups": groups, "resources": plurals})
 }
 
 /// Whether a rule of a role allows a verb on a resource.

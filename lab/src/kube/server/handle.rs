@@ -13,6 +13,9 @@ use crate::kube::faults::Fault;
 use crate::kube::status::{Refusal, Result};
 use crate::kube::{discovery, openapi};
 
+const ENDPOINTS: &str =
+    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+
 const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -157,7 +160,7 @@ async fn route(call: Call, incoming: Incoming) -> Result<Answer> {
     if !place.resource.verbs.iter().any(|own| own == verb) {
         return Err(Refusal::method_not_allowed());
     }
-    match verb {
+    let mut answer = match verb {
         "get" => read::get(&call, &place),
         "list" => read::list(&call, &place),
         "watch" => watch::start(&call, &place),
@@ -165,7 +168,11 @@ async fn route(call: Call, incoming: Incoming) -> Result<Answer> {
             let body = request::body(incoming).await?;
             write::answer(&call, &place, verb, &body)
         }
+    }?;
+    if place.resource.qualified() == "endpoints" {
+        respond::warn(&mut answer, &[ENDPOINTS.to_owned()]);
     }
+    Ok(answer)
 }
 
 /// Whether a path is below a group that is served.
@@ -228,7 +235,14 @@ fn document(call: &Call, path: &str) -> Result<Option<Answer>> {
             json!({"paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]})
         }
         ["version"] => version(&shared.cluster.settings.version),
-        ["healthz" | "livez" | "readyz", ..] => return Ok(Some(respond::text(200, "ok"))),
+        [probe @ ("healthz" | "livez" | "readyz"), ..] => {
+            let text = if call.params.has("verbose") {
+                format!("[+]ping ok\n[+]log ok\n{probe} check passed\n")
+            } else {
+                "ok".to_owned()
+            };
+            return Ok(Some(respond::text(200, &text)));
+        }
         ["api"] if wants_aggregated => return Ok(Some(aggregated(true))),
         ["apis"] if wants_aggregated => return Ok(Some(aggregated(false))),
         ["api"] => discovery::core_versions(&shared.address),

@@ -34,18 +34,40 @@ fn caller(shared: &Shared, parts: &Parts) -> Result<User> {
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
-    match token {
-        Some(token) if token == &*shared.token => Ok(User::Admin),
-        Some(token) => shared
-            .cluster
-            .settings
-            .tokens
-            .iter()
-            .find(|one| one.token == token && !one.expired && !token.is_empty())
-            .map(|one| User::Known(one.clone()))
-            .or_else(|| account(shared, token))
-            .ok_or_else(unauthorized),
-        None => Err(unauthorized()),
+    token
+        .and_then(|token| bearer(shared, token))
+        .ok_or_else(unauthorized)
+}
+
+/// Whose token it is.
+pub(super) fn bearer(shared: &Shared, token: &str) -> Option<User> {
+    if token == &*shared.token {
+        return Some(User::Admin);
+    }
+    shared
+        .cluster
+        .settings
+        .tokens
+        .iter()
+        .find(|one| one.token == token && !one.expired && !token.is_empty())
+        .map(|one| User::Known(one.clone()))
+        .or_else(|| account(shared, token))
+}
+
+/// Somebody by name and groups.
+pub(super) fn named(name: &str, groups: Vec<String>) -> User {
+    let account = name
+        .strip_prefix(ACCOUNT)
+        .and_then(|rest| rest.split_once(':'));
+    match account {
+        Some((namespace, name)) if groups.is_empty() => {
+            User::Account(namespace.to_owned(), name.to_owned())
+        }
+        _ if name == "system:anonymous" => User::Anonymous,
+        _ => User::Named {
+            name: name.to_owned(),
+            groups,
+        },
     }
 }
 
@@ -113,11 +135,5 @@ fn impersonated(shared: &Shared, caller: User, headers: &HeaderMap) -> Result<Us
             return Err(Refusal::forbidden(resource, name, &detail));
         }
     }
-    Ok(match account {
-        Some((namespace, name)) if groups.is_empty() => {
-            User::Account(namespace.to_owned(), name.to_owned())
-        }
-        _ if name == "system:anonymous" => User::Anonymous,
-        _ => User::Named { name, groups },
-    })
+    Ok(named(&name, groups))
 }

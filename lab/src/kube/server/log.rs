@@ -31,6 +31,14 @@ pub(super) fn answer(call: &Call, place: &Place) -> Result<Answer> {
     let state = object::items(&pod.value, &["status", "containerStatuses"])
         .iter()
         .find(|one| one["name"] == container);
+    let ended_before = state.is_some_and(|one| one["lastState"]["terminated"].is_object());
+    if call.params.flag("previous") && !ended_before {
+        let message = format!(
+            "previous terminated container \"{container}\" in pod \"{}\" not found",
+            place.name
+        );
+        return Err(Refusal::bad_request(message));
+    }
     if let Some(waiting) = state.and_then(|one| one["state"]["waiting"]["reason"].as_str()) {
         let text = match waiting {
             "ImagePullBackOff" | "ErrImagePull" => "trying and failing to pull image".to_owned(),

@@ -9,6 +9,7 @@ mod log;
 mod read;
 mod request;
 mod respond;
+mod reviews;
 mod socket;
 mod sub;
 mod watch;

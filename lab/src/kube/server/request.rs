@@ -44,6 +44,11 @@ impl Params {
         self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether it is there, with a value or without.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(crate) fn flag(&self, name: &str) -> bool {
         matches!(self.get(name), "true" | "1")
     }

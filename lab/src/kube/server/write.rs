@@ -9,6 +9,7 @@ use super::handle::Call;
 use super::read::{self, Form};
 use super::request::{self, Place};
 use super::respond::{self, Answer};
+use super::reviews;
 use crate::kube::admit::{Deletion, Validation, Write};
 use crate::kube::object::{self, Object};
 use crate::kube::patch;
@@ -105,7 +106,8 @@ fn create(call: &Call, place: &Place, body: &Bytes) -> Result<Answer> {
     if place.resource.group == "authorization.k8s.io"
         || place.resource.group == "authentication.k8s.io"
     {
-        return Ok(respond::json(201, &review(call, &place.resource, value)));
+        let answered = reviews::answer(call, &place.resource, &place.namespace, value)?;
+        return Ok(respond::json(201, &answered));
     }
     if place.resource.namespaced && place.namespace.is_empty() {
         return Err(Refusal::method_not_allowed());
@@ -136,32 +138,6 @@ fn create(call: &Call, place: &Place, body: &Bytes) -> Result<Answer> {
             .lock()
             .create(&place.resource, &place.namespace, value, &mut write)?;
     shaped(call, &place.resource, 201, &made, &write.warnings)
-}
-
-/// Who am I, and may I: answered, never kept.
-fn review(call: &Call, resource: &Resource, mut value: Value) -> Value {
-    value["apiVersion"] = resource.api_version().into();
-    value["kind"] = resource.kind.as_str().into();
-    let meta = object::meta_mut(&mut value);
-    meta.insert("creationTimestamp".into(), Value::Null);
-    if resource.kind == "SelfSubjectReview" {
-        value["status"] =
-            json!({"userInfo": {"username": call.user.name(), "groups": call.user.groups()}});
-        return value;
-    }
-    let asked = &value["spec"]["resourceAttributes"];
-    let text = |key: &str| asked[key].as_str().unwrap_or_default();
-    let mut name = crate::kube::resource::qualified(text("group"), text("resource"));
-    if !text("subresource").is_empty() {
-        name = format!("{name}/{}", text("subresource"));
-    }
-    let state = call.shared.cluster.lock();
-    let allowed = call
-        .user
-        .may(&state, text("verb"), &name, text("namespace"), text("name"));
-    drop(state);
-    value["status"] = json!({"allowed": allowed});
-    value
 }
 
 fn update(call: &Call, place: &Place, body: &Bytes) -> Result<Answer> {

@@ -186,6 +186,22 @@ pub(super) fn node_status(value: &Value) -> String {
     }
     word
 }
+/// The first address of this type that a node has.
+pub(super) fn address(value: &Value, kind: &str) -> Value {
+    let all = object::items(value, &["status", "addresses"]);
+    let found = all.iter().find(|one| one["type"] == kind);
+    or_none(
+        found
+            .and_then(|one| one["address"].as_str())
+            .unwrap_or_default(),
+    )
+}
+pub(super) fn node_info(value: &Value, key: &str) -> Value {
+    match object::text(value, &["status", "nodeInfo", key]) {
+        "" => "<unknown>".into(),
+        own => own.into(),
+    }
+}
 pub(super) fn roles(value: &Value) -> Value {
     let list: Vec<&str> = object::at(value, &["metadata", "labels"])
         .and_then(Value::as_object)

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::cells::{
-    age, containers, count, duration, external, job_status, load_balancer, modes, node_status,
-    or_none, pairs, pod_ready, pod_restarts, pod_status, ports, roles, selector, since_or, spec,
-    status,
+    address, age, containers, count, duration, external, job_status, load_balancer, modes,
+    node_info, node_status, or_none, pairs, pod_ready, pod_restarts, pod_status, ports, roles,
+    selector, since, since_or, spec, status,
 };
+use super::more_columns;
 use crate::kube::object;
 
 /// A column and how its cell is made.
@@ -17,7 +18,7 @@ pub(super) struct Column {
     pub(super) cell: fn(&Value) -> Value,
 }
 
-const fn column(
+pub(super) const fn column(
     name: &'static str,
     kind: &'static str,
     wide: bool,
@@ -31,7 +32,7 @@ const fn column(
     }
 }
 
-const AGE: Column = column("Age", "date", false, age);
+pub(super) const AGE: Column = column("Age", "string", false, age);
 
 pub(super) fn columns(qualified: &str) -> Vec<Column> {
     match qualified {
@@ -136,7 +137,7 @@ pub(super) fn columns(qualified: &str) -> Vec<Column> {
             column("Timezone", "string", false, |v| {
                 or_none(object::text(v, &["spec", "timeZone"]))
             }),
-            column("Suspend", "string", false, |v| {
+            column("Suspend", "boolean", false, |v| {
                 if v["spec"]["suspend"] == true {
                     "True"
                 } else {
@@ -148,9 +149,19 @@ pub(super) fn columns(qualified: &str) -> Vec<Column> {
                 object::items(v, &["status", "active"]).len().into()
             }),
             column("Last Schedule", "string", false, |v| {
-                or_none(&since_or(v, &["status", "lastScheduleTime"]))
+                match object::text(v, &["status", "lastScheduleTime"]) {
+                    "" => "<none>".into(),
+                    time => since(time).into(),
+                }
             }),
             AGE,
+            column("Containers", "string", true, |v| {
+                containers(&v["spec"]["jobTemplate"], "name")
+            }),
+            column("Images", "string", true, |v| {
+                containers(&v["spec"]["jobTemplate"], "image")
+            }),
+            column("Selector", "string", true, |_| "<none>".into()),
         ],
         "services" => vec![
             column("Type", "string", false, |v| v["spec"]["type"].clone()),
@@ -171,8 +182,14 @@ pub(super) fn columns(qualified: &str) -> Vec<Column> {
             column("Version", "string", false, |v| {
                 v["status"]["nodeInfo"]["kubeletVersion"].clone()
             }),
-            column("Internal-IP", "string", true, |v| {
-                or_none(object::text(v, &["status", "addresses"]).trim())
+            column("Internal-IP", "string", true, |v| address(v, "InternalIP")),
+            column("External-IP", "string", true, |v| address(v, "ExternalIP")),
+            column("OS-Image", "string", true, |v| node_info(v, "osImage")),
+            column("Kernel-Version", "string", true, |v| {
+                node_info(v, "kernelVersion")
+            }),
+            column("Container-Runtime", "string", true, |v| {
+                node_info(v, "containerRuntimeVersion")
             }),
         ],
         "namespaces" => vec![
@@ -265,6 +282,6 @@ pub(super) fn columns(qualified: &str) -> Vec<Column> {
             }),
             AGE,
         ],
-        _ => vec![AGE],
+        other => more_columns::columns(other),
     }
 }

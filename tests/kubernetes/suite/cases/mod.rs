@@ -8,8 +8,10 @@ mod applying;
 mod artifacts;
 mod building;
 mod cluster;
+mod columns;
 mod create;
 mod custom;
+mod daily;
 mod decrypting;
 mod definitions;
 mod deletion;
@@ -83,6 +85,8 @@ const GROUPS: &[&[Case]] = &[
     apply::CASES,
     owners::CASES,
     tables::CASES,
+    columns::CASES,
+    daily::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {

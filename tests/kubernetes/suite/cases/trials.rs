@@ -304,7 +304,7 @@ async fn a_namespace_is_made_when_asked(t: &Context) -> Result<()> {
         .unwrap_or_default()
         .to_owned();
     let expected = format!(
-        "failed to create resource: server-side apply failed for object {target}/web-text /v1, Kind=ConfigMap: namespaces \"{target}\" not found"
+        ": server-side apply failed for object {target}/web-text /v1, Kind=ConfigMap: namespaces \"{target}\" not found"
     );
     ensure!(text.ends_with(&expected), "{text}");
     t.admin().delete(&path).await?.status(200)?;

@@ -99,9 +99,14 @@ fn one(
         &mut write,
     );
     applied.map(|(now, _)| now).map_err(|refusal| {
-        let what = if is_new { "create" } else { "update" };
+        let upgrades = owner["status"]["lastAttemptedReleaseAction"] == "upgrade";
+        let what = if is_new && upgrades {
+            "failed to create resource: "
+        } else {
+            ""
+        };
         format!(
-            "failed to {what} resource: server-side apply failed for object {namespace}/{name} {}, Kind={}: {}",
+            "{what}server-side apply failed for object {namespace}/{name} {}, Kind={}: {}",
             resource.version_shown(),
             resource.kind,
             refusal.message
