@@ -271,6 +271,11 @@ impl Flux {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": FLUX, "labels": labels},
         })];
         first.extend(CONTROLLERS.map(controller));
+        // What bootstrapping leaves there, whatever the book's own GitRepository says of it.
+        first.push(json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": FLUX, "namespace": FLUX},
+            "stringData": {"username": "git", "password": "lab"},
+        }));
         first.push(json!({
             "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
             "metadata": {"name": FLUX, "namespace": FLUX},
