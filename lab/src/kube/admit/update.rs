@@ -93,7 +93,7 @@ impl State {
                 500,
                 "",
                 format!(
-                    "failed to convert new object ({namespace}/{name}; {kind}) to proper version: unable to convert unstructured object to {kind}: error decoding from json: illegal base64 data at input byte {place}"
+                    "failed to convert new object ({sent_namespace}/{name}; {kind}) to proper version: unable to convert unstructured object to {kind}: error decoding from json: illegal base64 data at input byte {place}"
                 ),
             ));
         }

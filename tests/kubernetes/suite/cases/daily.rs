@@ -1,6 +1,8 @@
 //! What shows in daily use of kubectl: who may what, why a rollout happened, which node takes no pods.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::case::{cases, same};
@@ -21,6 +23,9 @@ cases![
     health_is_told_at_length,
 ];
 
+const LOOKS_MAX: usize = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 async fn account(t: &Context) -> Result<()> {
     let own = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "web"}});
     t.create(&t.resource("v1", "serviceaccounts").await?, &own)
@@ -38,7 +43,29 @@ async fn account(t: &Context) -> Result<()> {
     });
     t.create(&t.resource(api, "rolebindings").await?, &binding)
         .await?;
-    Ok(())
+    // Who decides on rights learns of them a moment later.
+    for _ in 0..LOOKS_MAX {
+        if may(t, "get", "pods").await? {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bail!("the role gives no right")
+}
+
+/// Whether the account may do this in the case's namespace.
+async fn may(t: &Context, verb: &str, resource: &str) -> Result<bool> {
+    let namespace = t.namespace().await?;
+    let api = "authorization.k8s.io/v1";
+    let spec = json!({
+        "user": format!("system:serviceaccount:{namespace}:web"),
+        "resourceAttributes": {"verb": verb, "resource": resource, "namespace": namespace},
+    });
+    let asked = json!({"apiVersion": api, "kind": "SubjectAccessReview", "spec": spec});
+    let path = format!("/apis/{api}/subjectaccessreviews");
+    let answer = t.admin().post(&path, &asked).await?.status(201)?;
+    let allowed = answer["status"]["allowed"].as_bool();
+    allowed.with_context(|| format!("no verdict: {answer}"))
 }
 
 /// A token of the account `web`.
@@ -97,24 +124,12 @@ async fn the_rules_of_an_account_are_listed(t: &Context) -> Result<()> {
 
 async fn somebody_else_s_access_is_reviewed(t: &Context) -> Result<()> {
     account(t).await?;
-    let namespace = t.namespace().await?;
-    let api = "authorization.k8s.io/v1";
     for (verb, resource, allowed) in [
         ("get", "pods", true),
         ("delete", "pods", false),
         ("get", "secrets", false),
     ] {
-        let spec = json!({
-            "user": format!("system:serviceaccount:{namespace}:web"),
-            "resourceAttributes": {"verb": verb, "resource": resource, "namespace": namespace},
-        });
-        let asked = json!({"apiVersion": api, "kind": "SubjectAccessReview", "spec": spec});
-        let answer = t
-            .admin()
-            .post(&format!("/apis/{api}/subjectaccessreviews"), &asked)
-            .await?
-            .status(201)?;
-        same!(answer["status"]["allowed"], allowed, "{verb} {resource}");
+        same!(may(t, verb, resource).await?, allowed, "{verb} {resource}");
     }
     Ok(())
 }
