@@ -120,9 +120,10 @@ fn placed_words(text: &str, start: usize) -> Vec<(&str, Span)> {
 /// What the author of a muddled info string most likely wants to write.
 fn wish(written: &str) -> String {
     let mut wish = Vec::new();
-    wish.extend(words(written).find(|word| language(word).is_some()));
+    let lower = written.to_ascii_lowercase();
+    wish.extend(words(&lower).find(|word| language(word).is_some()));
     wish.push(WORD);
-    wish.extend(words(written).find(|word| Effect::parse(word).is_some()));
+    wish.extend(words(&lower).find(|word| Effect::parse(word).is_some()));
     wish.join(" ")
 }
 

@@ -21,6 +21,7 @@ pub use fetch::fetch;
 pub use index::{Index, Trend};
 pub use line::{LineBuilder, from_events};
 
+use crate::exit;
 use crate::journal::{self, RECORDS_DIR};
 use crate::whole_file::{self, Owned};
 
@@ -134,7 +135,7 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<HistoryLine>, HistoryError> 
     })
 }
 
-/// Adds runs to a book's history: those whose ID it has already are passed over. Written beside and renamed, so that a full disk
+/// Adds runs to a book's history: those whose ID it has already are passed over, unless it has them as interrupted. Written beside and renamed, so that a full disk
 /// or a kill loses nothing that was recorded before. The index follows.
 ///
 /// # Errors
@@ -145,17 +146,31 @@ pub fn add(
 ) -> Result<Vec<HistoryLine>, HistoryError> {
     let _alone = alone(book_root)?;
     let mut lines = load(book_root)?;
-    let known: HashSet<String> = lines.iter().map(|line| line.run.clone()).collect();
-    let before = lines.len();
-    lines.extend(new.into_iter().filter(|line| !known.contains(&line.run)));
-    if lines.len() == before && path(book_root).exists() {
+    let (mut changed, mut replaced) = (false, false);
+    for line in new {
+        match lines.iter_mut().find(|known| known.run == line.run) {
+            None => lines.push(line),
+            // It was told as interrupted while it still went on (where nobody can lock a journal): its own end wins.
+            Some(known) if known.exit_code == exit::INTERRUPTED && *known != line => {
+                *known = line;
+                replaced = true;
+            }
+            Some(_) => continue,
+        }
+        changed = true;
+    }
+    if !changed && path(book_root).exists() {
         return Ok(lines);
     }
     in_order(&mut lines);
     let surplus = lines.len().saturating_sub(RUNS_MAX);
     lines.drain(..surplus);
     write(book_root, &lines)?;
-    Index::open(book_root)?.sync(&lines)?;
+    if replaced {
+        Index::rebuild(book_root, &lines)?;
+    } else {
+        Index::open(book_root)?.sync(&lines)?;
+    }
     Ok(lines)
 }
 

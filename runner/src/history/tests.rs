@@ -287,3 +287,24 @@ fn runs_that_end_together_all_stay() {
         16
     );
 }
+
+#[test]
+fn a_run_that_was_told_as_interrupted_and_ends_after_all_is_told_as_it_ended() {
+    let root = tempfile::tempdir().unwrap();
+    let interrupted = HistoryLine {
+        exit_code: crate::exit::INTERRUPTED,
+        ..run("01", State::Aborted)
+    };
+    add(root.path(), [interrupted.clone()]).unwrap();
+    let ended = run("01", State::Passed);
+    let told = add(root.path(), [ended.clone()]).unwrap();
+    assert_eq!((told.len(), &told[0]), (1, &ended));
+    // The other way round nothing changes.
+    assert_eq!(add(root.path(), [interrupted]).unwrap(), [ended]);
+    let index = Index::open(root.path()).unwrap();
+    let told = index.runs(&[Id::step("g", "s", "a")], None, 10).unwrap();
+    assert_eq!(
+        told.iter().map(|run| run.state).collect::<Vec<_>>(),
+        [State::Passed]
+    );
+}

@@ -166,3 +166,14 @@ fn a_secret_is_known_by_its_name_or_its_place() {
         assert_eq!(found(keys), [""; 0], "{keys}");
     }
 }
+
+#[test]
+fn a_muddled_info_string_is_told_as_it_should_be() {
+    let text = "# Top\n\n```Bash Runbook Read\n#| id: a\ntrue\n```\n";
+    assert_eq!(
+        shown(&guide(text)),
+        [
+            "fence-info 3:4 the info string `Bash Runbook Read` is not understood (write `bash runbook read`)"
+        ]
+    );
+}
