@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::Config;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::client::{AuthError, ClientBuilder};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::error::Error;
 
@@ -16,6 +16,8 @@ use crate::error::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the credentials may take: an exec plugin may ask another server.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much of what an exec plugin said is told, in characters.
+const SAID_CHARS: usize = 300;
 
 /// Where a cluster is and how one gets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +77,7 @@ async fn build(access: &Access) -> Result<Connection, Error> {
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| match &error {
-        kube::Error::Auth(_) => Error::Credentials(chain(&error)),
+        kube::Error::Auth(error) => Error::Credentials(credentials_text(error)),
         _ => Error::Setting(chain(&error)),
     })?;
     Ok(Connection {
@@ -87,8 +89,10 @@ async fn build(access: &Access) -> Result<Connection, Error> {
 
 async fn kubeconfig(path: PathBuf, context: Option<String>) -> Result<Config, Error> {
     let shown = path.display().to_string();
-    let file = Kubeconfig::read_from(&path)
-        .map_err(|error| Error::Setting(format!("kubeconfig `{shown}`: {}", chain(&error))))?;
+    let setting = |error: KubeconfigError| {
+        Error::Setting(format!("kubeconfig `{shown}`: {}", kubeconfig_text(&error)))
+    };
+    let file = Kubeconfig::read_from(&path).map_err(setting)?;
     let named = context.as_ref().or(file.current_context.as_ref());
     let Some(named) = named.filter(|name| !name.is_empty()).cloned() else {
         return Err(Error::Setting(format!(
@@ -115,7 +119,50 @@ async fn kubeconfig(path: PathBuf, context: Option<String>) -> Result<Config, Er
         ..KubeConfigOptions::default()
     };
     let config = Config::from_custom_kubeconfig(file, &options).await;
-    config.map_err(|error| Error::Setting(format!("kubeconfig `{shown}`: {}", chain(&error))))
+    config.map_err(setting)
+}
+
+/// What is wrong with a kubeconfig. A parser's words quote the text, where tokens and keys stand: only its place is told.
+fn kubeconfig_text(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::ReadConfig(error, _) => error.to_string(),
+        KubeconfigError::Parse(error) => {
+            format!("it is no valid kubeconfig{}", place(&error.to_string()))
+        }
+        error => chain(error),
+    }
+}
+
+/// Why there are no credentials. What a plugin printed and how it was called may hold them: only what it said on standard error
+/// is told.
+pub(crate) fn credentials_text(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+            let said: String = last.unwrap_or_default().chars().take(SAID_CHARS).collect();
+            let colon = if said.is_empty() { "" } else { ": " };
+            format!("the exec plugin ended with {}{colon}{said}", out.status)
+        }
+        AuthError::AuthExecParse(error) => format!(
+            "what the exec plugin printed is no ExecCredential{}",
+            place(&error.to_string())
+        ),
+        error => chain(error),
+    }
+}
+
+/// Where a parser of YAML found something wrong, out of its words.
+fn place(said: &str) -> String {
+    let number = |word: &str| {
+        let after = said.split_once(word)?.1;
+        let end = after.find(|c: char| !c.is_ascii_digit());
+        after[..end.unwrap_or(after.len())].parse::<usize>().ok()
+    };
+    match (number("line "), number("column ")) {
+        (Some(line), Some(column)) => format!(": line {line}, column {column}"),
+        _ => String::new(),
+    }
 }
 
 /// An error with what caused it, each text once.

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::access::chain;
+use crate::access::{chain, credentials_text};
 use crate::error::Error;
 
 /// How deep causes are looked for.
@@ -11,7 +11,7 @@ const DEPTH_MAX: usize = 16;
 /// The error of a request that got no answer.
 pub(crate) fn of_transport(url: &str, error: &kube::Error) -> Error {
     match error {
-        kube::Error::Auth(error) => Error::Credentials(chain(error)),
+        kube::Error::Auth(error) => Error::Credentials(credentials_text(error)),
         kube::Error::Service(error) => of_chain(url, &**error),
         kube::Error::HyperError(error) => of_chain(url, error),
         error => of_chain(url, error),
@@ -32,6 +32,10 @@ fn of_chain(url: &str, error: &(dyn StdError + 'static)) -> Error {
                 };
             }
             is_connect = true;
+        }
+        // A plugin that is asked again when its credentials have run out.
+        if let Some(auth) = error.downcast_ref::<kube::client::AuthError>() {
+            return Error::Credentials(credentials_text(auth));
         }
         if let Some(client) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
             is_connect |= client.is_connect();

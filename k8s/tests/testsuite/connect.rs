@@ -64,6 +64,34 @@ async fn an_exec_plugin_that_fails_is_about_credentials() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_told_without_what_it_holds() {
+    let exec = |script: &str| {
+        format!(
+            "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, '{script}'], env: [{{name: KEY, value: s3cret}}], interactiveMode: Never}}}}"
+        )
+    };
+    for (user, expected) in [
+        (
+            exec("echo s3cret; echo no session >&2; exit 3"),
+            "credentials could not be got: the exec plugin ended with exit status: 3: no session",
+        ),
+        (
+            exec("echo \"token: [s3cret\""),
+            "credentials could not be got: what the exec plugin printed is no ExecCredential: line ",
+        ),
+    ] {
+        let (_directory, path) = kubeconfig("https://127.0.0.1:1", &user);
+        let text = refused(path, None).await;
+        assert!(text.starts_with(expected), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    let (_directory, path) = kubeconfig("https://127.0.0.1:1", "{token: [s3cret}");
+    let text = refused(path, None).await;
+    assert!(text.contains("it is no valid kubeconfig: line "), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test]
 async fn an_exec_plugin_gives_the_token() {
     let server = Server::start().await;
     let credential = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t-17"}}"#;
