@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::get::{Query, without_managed_fields};
 use crate::kind::Resource;
 use crate::kstatus;
@@ -184,7 +184,7 @@ pub(crate) async fn gone(
     while !watched.is_listed() {
         let timeout = |_| Error::Timeout {
             what: "the list of what is to go".to_owned(),
-            seconds: limit.as_secs(),
+            seconds: seconds(limit),
         };
         tokio::time::timeout_at(deadline, watched.next())
             .await
@@ -242,7 +242,7 @@ fn stuck<'a>(
     }
     Error::Stuck {
         what: key.to_string(),
-        seconds: limit.as_secs(),
+        seconds: seconds(limit),
         finalizers: kstatus::finalizers(object),
         message: said.join("; "),
     }

@@ -316,14 +316,16 @@ impl Error {
     }
 }
 
+/// A duration as the seconds that an error tells, a part counting as a whole one: what is left of 2 s is not "1 s".
+pub(crate) fn seconds(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
 fn conflicts_text(conflicts: &[FieldConflict], message: &str) -> String {
     if conflicts.is_empty() {
         return message.to_owned();
     }
-    let each = conflicts.iter().map(|one| match one.field.as_str() {
-        "" => format!("a field belongs to `{}`", one.owner),
-        field => format!("`{field}` belongs to `{}`", one.owner),
-    });
+    let each = conflicts.iter().map(ToString::to_string);
     each.collect::<Vec<_>>().join("; ")
 }
 
@@ -341,6 +343,16 @@ fn finalizers_text(finalizers: &[String], message: &str) -> String {
         text = format!("{text}: {message}");
     }
     text
+}
+
+/// Which field belongs to whom.
+impl fmt::Display for FieldConflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => write!(f, "a field belongs to `{}`", self.owner),
+            field => write!(f, "`{field}` belongs to `{}`", self.owner),
+        }
+    }
 }
 
 impl fmt::Display for Cause {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::get::Query;
 use crate::kind::Resource;
 use crate::kstatus;
@@ -29,7 +29,7 @@ const LOG_LINES: u32 = 20;
 /// The error of a wait that took too long.
 pub(crate) async fn deadline(client: &Client, standings: Vec<Standing>, limit: Duration) -> Error {
     Error::Deadline {
-        seconds: limit.as_secs(),
+        seconds: seconds(limit),
         pending: gather(client, standings).await,
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, seconds};
 use crate::kind::Resource;
 use crate::object::text;
 use crate::request::Request;
@@ -134,7 +134,7 @@ async fn run<E: Future<Output = ()>>(
     }
     let timeout = || Error::Timeout {
         what: format!("{request:?}"),
-        seconds: limit.as_secs(),
+        seconds: seconds(limit),
     };
     let connect = tokio::time::timeout_at(
         deadline.min(Instant::now() + client.times().request),

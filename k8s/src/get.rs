@@ -81,6 +81,22 @@ impl Query {
         ))
     }
 
+    fn not_found(&self) -> Error {
+        let (plural, name) = (
+            &self.resource.plural,
+            self.name.as_deref().unwrap_or_default(),
+        );
+        let selectors = self.labels.iter().chain(&self.fields);
+        let selectors: Vec<&str> = selectors.map(String::as_str).collect();
+        Error::NotFound {
+            what: format!("{plural}/{name}"),
+            message: format!(
+                "{plural} \"{name}\" with {} not found",
+                selectors.join(" and ")
+            ),
+        }
+    }
+
     /// As a list: a name becomes a field selector, so that a list and a watch of one object are the same as of many.
     pub(crate) fn selected(&self, request: Request) -> Request {
         let name = self
@@ -116,18 +132,25 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where it has a name; nothing found by a selector is an empty list. Else whatever went wrong.
+    /// [`Error::NotFound`] where it has a name, also for one that its selectors do not find; nothing found by selectors alone is an
+    /// empty list. Else whatever went wrong.
     pub async fn get(&self, query: &Query) -> Result<Value, Error> {
         let mut value = match &query.name {
+            Some(_) if query.labels.is_some() || query.fields.is_some() => self
+                .list(query)
+                .await?
+                .items
+                .pop()
+                .ok_or_else(|| query.not_found())?,
             Some(name) => {
                 let request = Request::get(&query.resource, query.namespace.as_deref(), Some(name));
                 self.send(&request).await?
             }
             None => self.list(query).await?.into_value(),
         };
-        without_managed_fields(&mut value);
-        if let Some(items) = value.get_mut("items").and_then(Value::as_array_mut) {
-            items.iter_mut().for_each(without_managed_fields);
+        match value.get_mut("items").filter(|_| query.name.is_none()) {
+            Some(Value::Array(items)) => items.iter_mut().for_each(without_managed_fields),
+            _ => without_managed_fields(&mut value),
         }
         Ok(value)
     }
@@ -263,6 +286,15 @@ fn typed(mut item: Value, resource: &Resource) -> Value {
     item
 }
 
+/// The items of a `List`; none of an object, which may have a field of that name.
+pub fn items(value: &Value) -> Option<&[Value]> {
+    let is_list = value["apiVersion"] == "v1" && value["kind"] == "List";
+    value["items"]
+        .as_array()
+        .filter(|_| is_list)
+        .map(Vec::as_slice)
+}
+
 /// Takes out who owns which field, which nobody wants to read.
 pub fn without_managed_fields(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -287,6 +319,16 @@ mod tests {
     fn what_belongs_to_the_whole_cluster_has_no_namespace() {
         let nodes = Resource::called("nodes").expect("known");
         assert_eq!(Query::all(&nodes, Some("shop")).namespace, None);
+    }
+
+    #[test]
+    fn an_object_with_a_field_called_items_is_no_list() {
+        let list = List::default().into_value();
+        assert_eq!(items(&list), Some(&[][..]));
+        let shelf = json!({"apiVersion": "example.com/v1", "kind": "Shelf", "items": [{"a": 1}]});
+        assert_eq!(items(&shelf), None);
+        let list = json!({"apiVersion": "example.com/v1", "kind": "List", "items": [{"a": 1}]});
+        assert_eq!(items(&list), None);
     }
 
     #[test]

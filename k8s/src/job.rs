@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::get::Query;
 use crate::kstatus::{self, State};
 use crate::log::{self, Wanted};
@@ -54,7 +54,7 @@ pub async fn run(
     let made = tokio::time::timeout_at(deadline, create(client, object, namespace, manager)).await;
     let created = made.map_err(|_| Error::Timeout {
         what: format!("the creation of {}", object.key()),
-        seconds: limit.as_secs(),
+        seconds: seconds(limit),
     })??;
     finish_of(client, created, deadline, limit).await
 }

@@ -56,7 +56,7 @@ pub use access::Access;
 pub use client::{Client, Times};
 pub use error::{Cause, Denied, Error, ErrorKind, FieldConflict};
 pub use evidence::events;
-pub use get::{Identity, List, Query, without_managed_fields};
+pub use get::{Identity, List, Query, items, without_managed_fields};
 pub use kind::Resource;
 pub use object::{Key, Object, Place};
 pub use request::{Content, Request};

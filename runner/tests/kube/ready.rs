@@ -26,6 +26,25 @@ fn ready_waits_by_name_by_selector_and_by_manifest() {
 }
 
 #[test]
+fn a_field_selector_beside_a_name_counts_too() {
+    let home = Home::new();
+    let get = |id: &str, other: &str| {
+        let fields = format!("metadata.name={other}");
+        let get = format!("get: {{kind: Namespace, name: default, field-selector: {fields}}}");
+        on(id, &format!("needs: []\n{get}"))
+    };
+    let ran = home
+        .book(&(get("it", "default") + &get("other", "kube-system")))
+        .run();
+    assert_eq!(ran.state("it"), State::Passed, "{}", ran.why("it"));
+    assert_eq!(ran.state("other"), State::Failed);
+    assert_eq!(
+        ran.why("other"),
+        "namespaces \"default\" with metadata.name=kube-system not found"
+    );
+}
+
+#[test]
 fn nothing_found_is_not_ready() {
     let home = Home::new();
     let steps = on(

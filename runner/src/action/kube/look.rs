@@ -94,7 +94,7 @@ pub fn may_mean(query: &Query, key: &Key) -> bool {
 /// The fields of objects: of one by its name the object itself, else a `List`.
 pub fn fields(value: Value, wish: Wish) -> Fields {
     let mut fields = Fields::new();
-    let items: Vec<&Value> = match value.get("items").and_then(Value::as_array) {
+    let items: Vec<&Value> = match runbook_k8s::items(&value) {
         Some(items) => items.iter().collect(),
         None => vec![&value],
     };
@@ -127,8 +127,7 @@ pub fn listed(objects: Vec<Value>) -> Value {
 /// What the Secrets among objects hold, as it stands there and decoded: texts that no result may show.
 pub fn held(value: &Value) -> Vec<String> {
     let mut texts = Vec::new();
-    let items = value.get("items").and_then(Value::as_array);
-    let items = items.map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    let items = runbook_k8s::items(value).unwrap_or(std::slice::from_ref(value));
     for object in items.iter().filter(|object| object["kind"] == "Secret") {
         let maps = ["data", "stringData"]
             .iter()
@@ -192,11 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn an_object_with_a_field_called_items_is_one_object() {
+        let shelf = json!({"apiVersion": "example.com/v1", "kind": "Shelf", "items": [{}, {}],
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let fields = fields(shelf, Wish::default());
+        assert_eq!(fields.get("count"), Some(&json!(1)));
+        assert_eq!(fields.get("condition"), Some(&json!({"Ready": "True"})));
+    }
+
+    #[test]
     fn what_a_secret_holds_is_known_in_both_forms_and_never_readable() {
         let secret = json!({"kind": "Secret", "metadata": {"name": "a", "managedFields": [1]}, "data": {"password": "Z2VoZWlt"}});
         assert_eq!(held(&secret), ["geheim", "Z2VoZWlt"]);
-        let list =
-            json!({"kind": "List", "items": [secret, {"kind": "ConfigMap", "data": {"a": "b"}}]});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [secret, {"kind": "ConfigMap", "data": {"a": "b"}}]});
         assert_eq!(held(&list), ["geheim", "Z2VoZWlt"]);
         assert_eq!(
             readable(&secret),
