@@ -33,7 +33,7 @@ pub use stage::Stage;
 pub use undo::take_back;
 
 use prepare::Prepared;
-use trial::{trial_if_possible, try_classes};
+use trial::{Tried, trial_of_existing, try_classes};
 
 /// The field manager, where the caller has no other.
 pub const MANAGER: &str = "runbook";
@@ -55,6 +55,10 @@ pub struct Options {
     pub inventory: Option<Inventory>,
     /// Deletes what the inventory has and the objects have no more. Needs an inventory.
     pub prune: bool,
+    /// Fields that others own do not end the comparison: they are told beside the difference, and carrying it out is refused.
+    pub tell_conflicts: bool,
+    /// What is to be made before these objects: namespaces and definitions that may still be missing when they are compared.
+    pub coming: Vec<Object>,
 }
 
 impl Default for Options {
@@ -66,6 +70,8 @@ impl Default for Options {
             early: Vec::new(),
             inventory: None,
             prune: false,
+            tell_conflicts: false,
+            coming: Vec::new(),
         }
     }
 }
@@ -100,6 +106,8 @@ pub struct Planned {
     pub wished: Value,
     /// How what it is differs from what it will be. A Secret's values are hidden.
     pub differences: Vec<Difference>,
+    /// Which of its fields belong to others, where that is to be told.
+    pub conflict: Option<Error>,
 }
 
 /// What is to be done, and how everything stands now.
@@ -181,6 +189,13 @@ impl Plan {
             .all(|planned| planned.action == Action::Same)
     }
 
+    /// What keeps it from being carried out: the first object with fields of others.
+    pub fn conflict(&self) -> Option<&Error> {
+        self.objects
+            .iter()
+            .find_map(|planned| planned.conflict.as_ref())
+    }
+
     /// Whether the inventory, where there is one, knows of an earlier apply.
     pub fn is_recorded(&self) -> bool {
         self.options.inventory.is_none() || !self.recorded.is_empty()
@@ -216,19 +231,20 @@ impl Plan {
         }
         let mut trials = Vec::new();
         for &position in &doubtful {
-            trials.push(trial_if_possible(
+            trials.push(trial_of_existing(
                 client,
                 &self.objects[position],
                 &self.options,
             ));
         }
-        let results: Vec<Option<Value>> =
-            stream::iter(trials).buffered(AT_ONCE).try_collect().await?;
+        let results: Vec<Tried> = stream::iter(trials).buffered(AT_ONCE).try_collect().await?;
         let tried = doubtful.into_iter().zip(results);
-        for (position, result) in tried {
+        for (position, tried) in tried {
             let planned = &mut self.objects[position];
+            planned.conflict = tried.conflict;
+            planned.before = tried.moved.or(planned.before.take());
             // Where an admission webhook knows no dry run, the wish itself is the best guess.
-            let Some(result) = result else {
+            let Some(result) = tried.result else {
                 planned.action = Action::Change;
                 continue;
             };
@@ -257,7 +273,10 @@ impl Plan {
                 && planned.key.group.is_empty()
                 && planned.key.kind == "Namespace"
         });
-        new.map(|planned| planned.key.name.clone()).collect()
+        let coming = self.options.coming.iter().map(Object::key);
+        let coming = coming.filter(|key| key.group.is_empty() && key.kind == "Namespace");
+        let new = new.map(|planned| planned.key.name.clone());
+        new.chain(coming.map(|key| key.name)).collect()
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Place {
 }
 
 /// An object as it is wished: JSON, with the place it came from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// The object: `apiVersion`, `kind`, `metadata.name` and whatever else.
     pub value: Value,

@@ -159,6 +159,7 @@ pub(super) async fn pruned(
             }],
             before: Some(live),
             wished: Value::Null,
+            conflict: None,
         });
     }
     Ok(pruned)

@@ -15,7 +15,7 @@ use crate::object::{Key, Object, Place, set_metadata, strip};
 
 pub(super) struct Prepared {
     pub(super) objects: Vec<Planned>,
-    /// Kinds that the server does not have yet, but a CRD among the objects brings.
+    /// Kinds that the server does not have yet, but a CRD brings: among the objects, or one that is coming.
     pub(super) unserved: HashSet<Resource>,
 }
 
@@ -24,8 +24,10 @@ pub(super) async fn prepare(
     objects: &[Object],
     options: &Options,
 ) -> Result<Prepared, Error> {
-    let brought: Vec<Resource> = objects
+    let brought: Vec<Resource> = options
+        .coming
         .iter()
+        .chain(objects)
         .filter(|object| is_crd(object))
         .flat_map(|object| kinds_of_crd(&object.value))
         .collect();
@@ -105,6 +107,7 @@ fn one(client: &Client, object: &Object, resource: Resource, options: &Options) 
         before: None,
         wished,
         differences: Vec::new(),
+        conflict: None,
     }
 }
 

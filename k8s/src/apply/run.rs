@@ -14,7 +14,7 @@ use super::trial::{apply_request, try_classes};
 use super::{AT_ONCE, Action, Plan, Planned, Stage};
 use crate::change;
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, seconds};
 use crate::get::without_managed_fields;
 use crate::object::{Key, text};
 use crate::wait::Wish;
@@ -30,7 +30,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// What the server refuses after all; [`Error::Failed`] or [`Error::Deadline`] for what must be ready before a next stage;
+    /// [`Error::Conflict`] before anything is changed, where the comparison has told one; what the server refuses after all;
+    /// [`Error::Failed`] or [`Error::Deadline`] for what must be ready before a next stage;
     /// [`Error::Stuck`] for what cannot be pruned.
     pub async fn run(
         self,
@@ -38,6 +39,9 @@ impl Plan {
         limit: Duration,
         mut done: impl FnMut(&Applied),
     ) -> Result<Outcome, Error> {
+        if let Some(conflict) = self.conflict() {
+            return Err(conflict.clone());
+        }
         let deadline = Instant::now() + limit;
         if let Some(inventory) = &self.options.inventory
             && (!self.is_same() || self.recorded.is_empty())
@@ -142,7 +146,7 @@ impl Plan {
             if failed.is_none() && Instant::now() >= deadline && waiting.len() > 0 {
                 failed = Some(Error::Timeout {
                     what: format!("applying {} more objects", waiting.len()),
-                    seconds: limit.as_secs(),
+                    seconds: seconds(limit),
                 });
             }
             if failed.is_none()

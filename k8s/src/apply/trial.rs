@@ -8,8 +8,12 @@ use serde_json::Value;
 use super::{AT_ONCE, Options, Planned, compare};
 use crate::client::Client;
 use crate::error::Error;
+use crate::get::without_managed_fields;
+use crate::object::resource_version;
 use crate::request::{Content, Request};
 
+/// How often an object is looked at again that changes while it is tried.
+const MOVES_MAX: usize = 5;
 /// Where new objects are tried whose own namespace is not there yet.
 const TRIAL_NAMESPACE: &str = "default";
 /// What is appended to their names there.
@@ -74,6 +78,78 @@ fn elsewhere(planned: &Planned) -> Planned {
     planned.key.namespace = Some(TRIAL_NAMESPACE.to_owned());
     planned.key.name = name;
     planned
+}
+
+/// What the server would make of an object that is there.
+pub(super) struct Tried {
+    /// None where it cannot be tried.
+    pub(super) result: Option<Value>,
+    /// What belongs to others; the result is then what taking it over would make.
+    pub(super) conflict: Option<Error>,
+    /// How the object is that was tried, where it is not the one that was listed any more.
+    pub(super) moved: Option<Value>,
+}
+
+/// Tries an object that is there. What its controllers wrote since it was listed is no difference of ours: the result is compared
+/// with the very version that was tried.
+pub(super) async fn trial_of_existing(
+    client: &Client,
+    planned: &Planned,
+    options: &Options,
+) -> Result<Tried, Error> {
+    let mut tried = try_existing(client, planned, options).await?;
+    let mut version = planned
+        .before
+        .as_ref()
+        .map(resource_version)
+        .unwrap_or_default()
+        .to_owned();
+    for _ in 0..MOVES_MAX {
+        let Some(result) = &tried.result else { break };
+        if ["", &version].contains(&resource_version(result)) {
+            break;
+        }
+        let key = &planned.key;
+        let live = Request::get(&planned.resource, key.namespace.as_deref(), Some(&key.name));
+        let mut live = match client.send(&live).await {
+            Ok(live) => live,
+            Err(error) if error.is_absent() => break,
+            Err(error) => return Err(error),
+        };
+        version = resource_version(&live).to_owned();
+        without_managed_fields(&mut live);
+        if resource_version(result) != version {
+            tried = try_existing(client, planned, options).await?;
+        }
+        tried.moved = Some(live);
+    }
+    Ok(tried)
+}
+
+async fn try_existing(
+    client: &Client,
+    planned: &Planned,
+    options: &Options,
+) -> Result<Tried, Error> {
+    match trial_if_possible(client, planned, options).await {
+        Err(conflict @ Error::Conflict { .. }) if options.tell_conflicts => {
+            let forced = Options {
+                force: true,
+                ..options.clone()
+            };
+            let result = trial_if_possible(client, planned, &forced).await?;
+            Ok(Tried {
+                result,
+                conflict: Some(conflict),
+                moved: None,
+            })
+        }
+        result => result.map(|result| Tried {
+            result,
+            conflict: None,
+            moved: None,
+        }),
+    }
 }
 
 /// What the server would make of it; none where an admission webhook with side effects refuses every dry run.

@@ -220,6 +220,40 @@ async fn a_conflict_is_known_before_anything_is_applied_and_names_owner_and_fiel
 }
 
 #[tokio::test]
+async fn what_a_controller_writes_while_it_is_compared_is_no_difference_of_ours() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let map = |version: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop", "resourceVersion": version}, "data": data});
+    server.put(MAPS, map("1", json!({"key": "1"})));
+    // A controller has written between the list and the trial.
+    server.hook(move |asked| {
+        let key = match asked.query.contains("dryRun=All") {
+            true => "2",
+            false if asked.path.ends_with("/a") => "1",
+            false => return None,
+        };
+        Some(Reply::Status(
+            200,
+            map("9999", json!({"key": key, "theirs": "x"})),
+        ))
+    });
+    let plan = Plan::make(&client, &[config_map("a", "2")], &Options::default())
+        .await
+        .expect("a plan");
+    let planned = &plan.objects()[0];
+    let told: Vec<String> = planned
+        .differences
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told, ["~ data.key: \"1\" -> \"2\""]);
+    assert_eq!(
+        planned.before.as_ref().expect("there")["data"]["theirs"],
+        "x"
+    );
+}
+
+#[tokio::test]
 async fn definitions_come_first_and_their_kinds_become_known() {
     let server = Server::start().await;
     let client = server.client().await;

@@ -238,6 +238,14 @@ impl Wish {
         }
     }
 
+    /// Why a change would be refused, as far as the comparison tells that.
+    pub(super) async fn refused(&self, cx: &Cx, compared: &Compared) -> Option<Box<Outcome>> {
+        match (&compared.found, self) {
+            (Found::Kube(found), Self::Kube(wish)) => wish.refused(cx, found).await,
+            _ => None,
+        }
+    }
+
     /// How a change is taken back, as far as it is known before it begins.
     pub(super) fn former(&self, compared: &Compared) -> Former {
         match (&compared.found, self) {

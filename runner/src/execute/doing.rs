@@ -215,6 +215,9 @@ impl Work<'_> {
         let locks = self.cx.run.locks.hold_all(wish.locks()).await;
         let compared = wish.compare(self.cx).await?;
         if compared.diff.is_some() || wish.acts().is_some() {
+            if let Some(refused) = wish.refused(self.cx, &compared).await {
+                return Err(refused);
+            }
             let mut former = wish.former(&compared);
             wish.change(self.cx, &compared, &mut former).await?;
         }

@@ -12,7 +12,7 @@ use super::background::Started;
 use super::context::Cx;
 use super::job::{Job, left};
 use super::outcome::Outcome;
-use super::{probe, vantage};
+use super::{kube, probe, vantage};
 use crate::action::shell::{Place, Shell};
 use crate::action::{Ended, Failure, Report, elsewhere, reboot};
 use crate::process::Record;
@@ -38,7 +38,10 @@ impl Job<'_> {
         cx: &Cx,
         deadline: Instant,
     ) -> Result<Report, Box<Outcome>> {
-        let machine = self.machine(cx).await?;
+        let machine = self.machine(cx).await.map_err(|mut lost| {
+            lost.untouched = true;
+            lost
+        })?;
         // Waiting for others is not the step's own time.
         let time = left(deadline);
         let changes = cx.step().effect != Effect::Read;
@@ -197,6 +200,13 @@ impl Cx {
             ..machine
         };
         found.map(noting).map_err(|lost| {
+            if lost.is_absent
+                && let Target::Pod { namespace, pod } = target
+                && let Some(skipped) =
+                    kube::would_make_pod(self, namespace, pod, &lost.failure.message)
+            {
+                return skipped;
+            }
             super::judge::ended(Report::of(match lost.is_absent {
                 true => Ended::Failed(lost.failure),
                 false => Ended::Unavailable(lost.failure),

@@ -225,6 +225,7 @@ impl<'a> Trial<'a> {
 
     /// Does, or reads.
     async fn act(&mut self, clock: Clock, deadline: Instant) -> Result<Outcome, Box<Outcome>> {
+        let before = (self.acted, self.changed);
         if self.cx.step().effect != Effect::Read && !self.acted {
             // What cannot be rendered or is kept back is not begun, so there is nothing to take back.
             if self.job.action.is_script() {
@@ -244,7 +245,14 @@ impl<'a> Trial<'a> {
         } else if let Some(ready) = &self.cx.step().keys.background {
             return background::start(self.cx, &self.job, ready, clock, deadline).await;
         } else {
-            return self.job.judged(self.cx, clock, deadline).await;
+            let judged = self.job.judged(self.cx, clock, deadline).await;
+            if judged.as_ref().is_err_and(|outcome| outcome.untouched) {
+                (self.acted, self.changed) = before;
+                if !self.changed {
+                    undo::withdraw(self.cx);
+                }
+            }
+            return judged;
         };
         judge(self.cx, &self.job, report, clock)
     }
@@ -256,6 +264,9 @@ impl<'a> Trial<'a> {
         let mut compared = wish.compare(self.cx).await?;
         let todo = compared.diff.clone().or_else(|| wish.acts());
         if todo.is_some() && !self.acted && self.kind == ActionKind::Desired {
+            if let Some(refused) = wish.refused(self.cx, &compared).await {
+                return Err(refused);
+            }
             let mut former = wish.former(&compared);
             let before = (self.changed, self.diff.take());
             undo::register(self.cx, Some(&former));

@@ -1,5 +1,6 @@
 //! `apply` in each mode: compared, applied, read back, awaited.
 
+use runbook::event::EventKind;
 use runbook::outcome::{Mode, State};
 
 use crate::cluster::{Home, config_map, deployment, on, yaml};
@@ -160,6 +161,20 @@ fn fields_of_another_manager_are_a_conflict_with_owner_and_field_until_they_are_
         Some("take the fields out, or take them over with `force`")
     );
     assert_eq!(step.attempts, 1, "a conflict is not asked again");
+    assert!(!step.changed);
+    let none = ran
+        .events
+        .iter()
+        .all(|event| !matches!(event.kind, EventKind::UndoRegistered(_)));
+    assert!(none, "there is nothing to take back");
+
+    // Where nothing is changed it is a difference like any other, with who stands in the way.
+    let observed = home.observed(&yaml("motd", "", &config_map("motd", "ours")));
+    let diff = "~ ConfigMap default/motd\n    ~ data.text: \"theirs\" -> \"ours\"\n    ! `.data.text` belongs to `kubectl`";
+    let ran = observed.run();
+    assert_eq!(ran.state("motd"), State::Drifted);
+    assert_eq!(ran.step("motd").diff.as_deref(), Some(diff));
+    assert_eq!(observed.plan()["motd"].diff.as_deref(), Some(diff));
     let steps = yaml("motd", "apply: {force: true}", &config_map("motd", "ours"));
     let ran = home.book(&steps).run();
     assert_eq!(ran.state("motd"), State::Passed, "{}", ran.why("motd"));
@@ -268,7 +283,7 @@ fn a_patch_of_what_is_not_there_fails() {
 }
 
 #[test]
-fn what_a_step_above_would_make_is_skipped_below_not_failed() {
+fn what_a_step_above_would_make_is_skipped_below_and_what_goes_into_it_is_to_be_created() {
     let home = Home::new();
     let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  scope: Namespaced\n  names: {kind: Widget, plural: widgets, singular: widget}\n  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]";
     let steps = [
@@ -290,13 +305,36 @@ fn what_a_step_above_would_make_is_skipped_below_not_failed() {
         ),
         on("look", "get: {kind: Namespace, name: shop}"),
         on("ready", "ready: {kind: Namespace, name: shop}"),
+        on(
+            "look-inside",
+            "get: {kind: ConfigMap, name: motd, namespace: shop}",
+        ),
         on("other", "get: {kind: Namespace, name: elsewhere}"),
+        yaml(
+            "wrong",
+            "apply: {namespace: shop}",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 99999}]}",
+        ),
+        yaml(
+            "nowhere",
+            "apply: {namespace: elsewhere}",
+            &config_map("motd", "x"),
+        ),
     ]
     .concat();
     let ran = home.observed(&steps).run();
     assert_eq!(ran.state("definition"), State::Drifted);
     assert_eq!(ran.state("space"), State::Drifted);
-    for step in ["widget", "inside", "look", "ready"] {
+    let plan = home.observed(&steps).plan();
+    for (step, diff) in [
+        ("widget", "+ Widget default/w"),
+        ("inside", "+ ConfigMap shop/motd\n    + data.text: \"x\""),
+    ] {
+        assert_eq!(ran.state(step), State::Drifted, "{step}: {}", ran.why(step));
+        assert_eq!(ran.step(step).diff.as_deref(), Some(diff));
+        assert_eq!(plan[step].diff.as_deref(), Some(diff));
+    }
+    for step in ["look", "ready", "look-inside"] {
         assert_eq!(ran.state(step), State::Skipped, "{step}: {}", ran.why(step));
         assert!(
             ran.why(step).ends_with("a step above would make it"),
@@ -305,6 +343,12 @@ fn what_a_step_above_would_make_is_skipped_below_not_failed() {
         );
     }
     assert_eq!(ran.state("other"), State::Failed);
+    assert!(ran.why("wrong").contains("99999"), "{}", ran.why("wrong"));
+    assert!(
+        ran.why("nowhere").contains("\"elsewhere\" not found"),
+        "{}",
+        ran.why("nowhere")
+    );
     let ran = home.book(&steps).run();
     for step in ["definition", "space", "widget", "inside", "look", "ready"] {
         assert_eq!(ran.state(step), State::Passed, "{step}: {}", ran.why(step));

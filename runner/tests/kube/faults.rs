@@ -1,7 +1,7 @@
 //! What goes wrong, each with its outcome: who cannot be asked, who says no, and what never becomes ready.
 
 use runbook::outcome::State;
-use runbook_lab::kube::{Fault, Rule, Settings, TokenRule, When};
+use runbook_lab::kube::{Delays, Fault, Rule, Settings, TokenRule, When};
 
 use crate::cluster::{Home, book_with, config_map, deployment, on, yaml};
 
@@ -288,6 +288,45 @@ fn a_server_that_throttles_is_asked_again_after_its_time() {
     );
     let ran = home.book(&yaml("motd", "", &config_map("motd", "x"))).run();
     assert_eq!(ran.state("motd"), State::Passed, "{}", ran.why("motd"));
+}
+
+#[test]
+fn watches_that_are_cut_each_second_or_expire_see_the_end_all_the_same() {
+    for (fault, times) in [
+        (Fault::WatchCut(std::time::Duration::from_secs(1)), 0),
+        (Fault::WatchExpired, 3),
+    ] {
+        let home = Home::with(Settings {
+            delays: Delays {
+                pod_start_ms: 3500,
+                ..Delays::default()
+            },
+            ..Settings::default()
+        });
+        let when = When {
+            watch: Some(true),
+            times,
+            ..When::default()
+        };
+        home.server.cluster().faults.plan(when, fault.clone());
+        let steps = yaml("web", "expect: {ready: true}", &deployment("web"))
+            + &on("ready", "ready: {kind: Deployment, name: web}")
+            + &on(
+                "gone",
+                "needs: []\ntimeout: 3s\nready: {kind: Pod, selector: app=none}",
+            );
+        let ran = home.book(&steps).run();
+        for step in ["web", "ready"] {
+            assert_eq!(
+                ran.state(step),
+                State::Passed,
+                "{fault:?}: {}",
+                ran.why(step)
+            );
+        }
+        assert_eq!(ran.state("gone"), State::TimedOut, "{}", ran.why("gone"));
+        assert!(home.server.cluster().faults.struck() > 0);
+    }
 }
 
 #[test]

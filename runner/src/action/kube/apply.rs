@@ -178,6 +178,9 @@ impl Found {
                         &planned.differences,
                         &mut lines,
                     );
+                    if let Some(Error::Conflict { conflicts, .. }) = &planned.conflict {
+                        lines.extend(conflicts.iter().map(|one| format!("    ! {one}")));
+                    }
                 }
                 more(todo.len(), &mut lines);
                 if todo.is_empty() && !plan.is_recorded() {

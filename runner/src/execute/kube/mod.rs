@@ -34,7 +34,7 @@ use crate::action::{Ended, Failure, Report};
 use crate::process::Cancel;
 use crate::world::Cluster;
 
-pub(super) use above::Above;
+pub(super) use above::{Above, would_make_pod};
 pub(super) use former::{Former, restore};
 pub(super) use wait::judged as judged_state;
 pub(super) use wish::{Found, Wish};

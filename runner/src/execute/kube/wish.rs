@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::context::Cx;
 use super::super::job::{Job, left};
+use super::super::outcome::Outcome;
 use super::former::{Former, What as FormerWhat};
 use super::{
     Read, above, cluster, failed, flux as flux_step, locks, manager, manifest, refused, silent,
@@ -156,6 +157,14 @@ impl Wish {
         }
     }
 
+    /// Why the server would refuse the change, where the comparison told a conflict.
+    pub(in crate::execute) async fn refused(&self, cx: &Cx, found: &Found) -> Option<Box<Outcome>> {
+        let Found::Apply(apply::Found::Plan(plan)) = found else {
+            return None;
+        };
+        Some(failed(cx, &self.cluster, plan.conflict()?).await)
+    }
+
     /// How a change is taken back, as far as it is known before it begins.
     pub(in crate::execute) fn former(&self, found: &Found) -> Former {
         let what = match (&self.what, found) {
@@ -292,6 +301,8 @@ fn apply_wish(
             force: flag("force")?,
             inventory,
             prune,
+            tell_conflicts: true,
+            coming: above::coming(cx, cluster),
             ..Options::default()
         },
         objects,
