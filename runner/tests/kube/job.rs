@@ -108,6 +108,24 @@ fn a_pod_runs_to_its_end_too() {
 }
 
 #[test]
+fn one_that_is_not_made_has_changed_nothing() {
+    let home = home();
+    let steps = on(
+        "smoke",
+        "job: {image: busybox, command: [sh, -c, 'true'], namespace: nowhere}\ncleanup: always",
+    );
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("smoke"), State::Failed);
+    assert!(
+        ran.why("smoke").contains("\"nowhere\" not found"),
+        "{}",
+        ran.why("smoke")
+    );
+    assert!(!ran.step("smoke").changed);
+    assert_eq!(ran.undone(), Vec::<String>::new());
+}
+
+#[test]
 fn what_has_no_end_is_refused() {
     let home = Home::new();
     let ran = home
@@ -143,7 +161,8 @@ fn one_that_takes_too_long_is_timed_out() {
         .run();
     assert_eq!(ran.state("smoke"), State::TimedOut);
     assert!(
-        ran.why("smoke").contains("Job default/smoke is InProgress"),
+        ran.why("smoke")
+            .contains("not ready within 2 s: Job default/smoke is InProgress"),
         "{}",
         ran.why("smoke")
     );

@@ -231,8 +231,16 @@ fn stopped_when(home: &Home, is_so: impl Fn(&Home) -> bool) -> crate::book_test:
         "smoke",
         "job: {image: busybox, command: [sh, -c, 'exec sleep 300']}\ncleanup: always\ntimeout: 5m",
     );
+    run_stopped_when(home, &steps, is_so)
+}
+
+fn run_stopped_when(
+    home: &Home,
+    steps: &str,
+    is_so: impl Fn(&Home) -> bool,
+) -> crate::book_test::Ran {
     let cancel = runbook_runner::execute::Cancel::new();
-    let book = home.book(&steps);
+    let book = home.book(steps);
     let stop = cancel.clone();
     std::thread::scope(|scope| {
         let running = scope.spawn(|| book.run_with(cancel, |_| {}));
@@ -266,6 +274,61 @@ fn a_job_whose_creation_is_under_way_when_the_run_is_stopped_goes_too() {
     // It was made after the stop, if at all: nobody makes it later.
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+}
+
+/// A step that fails, with a Job that sleeps in one of its keys.
+fn with_a_job_in(key: &str, timeout: &str) -> String {
+    let job = "{job: {image: busybox, command: [sh, -c, 'exec sleep 300']}}";
+    on(
+        "web",
+        &format!("get: {{kind: ConfigMap, name: nothing}}\n{key}: {job}\ntimeout: {timeout}"),
+    )
+}
+
+#[test]
+fn a_job_beside_a_step_goes_when_the_run_is_stopped() {
+    for key in ["repair", "diagnose"] {
+        let home = crate::programs::home();
+        let has_pod = |home: &Home| !home.names("Pod", "default").is_empty();
+        let ran = run_stopped_when(&home, &with_a_job_in(key, "5m"), has_pod);
+        assert_ne!(ran.state("web"), State::Passed, "{key}");
+        assert_eq!(home.names("Job", "default"), Vec::<String>::new(), "{key}");
+    }
+    let home = crate::programs::home();
+    let undo = "undo: {job: {image: busybox, command: [sh, -c, 'exec sleep 300']}}";
+    let steps = yaml(
+        "map",
+        &format!("{undo}\ncleanup: always\ntimeout: 5m"),
+        &config_map("map", "x"),
+    );
+    let cancel = runbook_runner::execute::Cancel::new();
+    let (book, stop) = (home.book(&steps), cancel.clone());
+    let ran = std::thread::scope(|scope| {
+        let running = scope.spawn(|| book.run_with(cancel, |_| {}));
+        let until = Instant::now() + Duration::from_secs(60);
+        while home.names("Pod", "default").is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // What takes back goes on at the first request to stop.
+        stop.stop_now();
+        running.join().unwrap()
+    });
+    assert_eq!(ran.undone(), ["map aborted"]);
+    assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_beside_a_step_goes_when_its_time_is_over_be_it_in_its_creation() {
+    for fault in [false, true] {
+        let home = crate::programs::home();
+        if fault {
+            let slow = Fault::Slow(Duration::from_secs(4));
+            home.server.cluster().faults.plan(posts_of_jobs(), slow);
+        }
+        let ran = home.book(&with_a_job_in("repair", "2s")).run();
+        assert_eq!(ran.state("web"), State::Failed, "{}", ran.why("web"));
+        assert_eq!(home.names("Job", "default"), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 const NODE_DURATION_MAX: Duration = Duration::from_secs(5);
 /// How long a former Job may take to go.
 const REPLACE_DURATION_MAX: Duration = Duration::from_secs(60);
+/// How long what is not kept may take to be deleted.
+const DISCARD_DURATION_MAX: Duration = Duration::from_secs(5);
 /// The annotation that tells which step of which run made it.
 const MARK: &str = "runbook/made-by";
 /// The longest name of a Job whose pods get names of their own.
@@ -85,21 +87,62 @@ impl Made {
         key: &Key,
         limit: Duration,
     ) -> Result<(), Error> {
+        let Some(uid) = self.known(client, resource, key, limit).await? else {
+            return Ok(());
+        };
+        match change::remove(client, resource, key, &uid, limit).await {
+            Err(Error::Stale { .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Deletes what was made and does not wait: what it owns goes by itself. Another one of its name stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`change::delete`].
+    pub async fn discard(
+        &self,
+        client: &Client,
+        resource: &Resource,
+        key: &Key,
+    ) -> Result<(), Error> {
+        let limit = DISCARD_DURATION_MAX;
+        let discarded = async {
+            let Some(uid) = self.known(client, resource, key, limit).await? else {
+                return Ok(());
+            };
+            let propagation = change::Propagation::Background;
+            match change::delete(client, resource, key, Some(&uid), propagation).await {
+                Err(Error::Stale { .. }) => Ok(()),
+                result => result.map(|_| ()),
+            }
+        };
+        let late = |_| Error::Timeout {
+            what: format!("deleting {key}"),
+            seconds: limit.as_secs(),
+        };
+        tokio::time::timeout(limit, discarded).await.map_err(late)?
+    }
+
+    /// The `uid` of what was made: told, or found by the mark.
+    async fn known(
+        &self,
+        client: &Client,
+        resource: &Resource,
+        key: &Key,
+        limit: Duration,
+    ) -> Result<Option<String>, Error> {
         // A creation that is under way has its answer first.
         let mut told = self.uid.clone();
         let _ = tokio::time::timeout(limit, async {
             told.wait_for(Option::is_some).await.is_ok()
         })
         .await;
-        let uid = match self.uid() {
-            Some(uid) => Some(uid),
+        match self.uid() {
+            Some(uid) => Ok(Some(uid)),
             // It may have been made all the same.
-            None => self.find(client, resource, key).await?,
-        };
-        let Some(uid) = uid else { return Ok(()) };
-        match change::remove(client, resource, key, &uid, limit).await {
-            Err(Error::Stale { .. }) => Ok(()),
-            result => result,
+            None => self.find(client, resource, key).await,
         }
     }
 

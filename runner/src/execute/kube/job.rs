@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use runbook::read::Args;
 use runbook_k8s::job::Finished;
-use runbook_k8s::{ErrorKind, Key, Object, Query, change, events};
+use runbook_k8s::{Error, ErrorKind, Key, Object, Query, events};
+use tokio::sync::OwnedMutexGuard;
 
 use super::super::context::Cx;
 use super::super::job::{Job, left};
@@ -12,14 +13,26 @@ use super::super::judge::{Clock, ended, judge};
 use super::super::outcome::Outcome;
 use super::super::undo;
 use super::former::{Former, What};
-use super::{failed, locks, manager, manifest, refused, silent};
-use crate::action::kube::job;
+use super::{failed, locks, manager, manifest, refused, silent, unless_stopped};
+use crate::action::kube::job::{self, Made, Making};
 use crate::action::{Ended, Failure, Report};
 use crate::process::{Collector, Record, Stream};
 use crate::world::Cluster;
 
 /// How many lines of events and of the log a failure's message has.
 const MESSAGE_LINES_MAX: usize = 20;
+
+/// A Job that is about to run.
+struct Due {
+    object: Object,
+    query: Query,
+    key: Key,
+    made: Made,
+    making: Making,
+    /// Whether it is what the step itself does; what is done beside it is not to be taken back later: it goes when it has ended.
+    is_own: bool,
+    _locks: Vec<OwnedMutexGuard<()>>,
+}
 
 /// Runs the Job of a step to its end, and judges how it ended.
 pub(super) async fn judged(
@@ -30,13 +43,67 @@ pub(super) async fn judged(
     clock: Clock,
     deadline: Instant,
 ) -> Result<Outcome, Box<Outcome>> {
+    let prepared = prepared(cx, step, args, cluster, deadline);
+    let due = unless_stopped(&cx.cancel, prepared).await;
+    let due = due.and_then(|due| due).map_err(untouched)?;
+    let (resource, key, made) = (&due.query.resource, &due.key, due.made.clone());
+    let (client, in_lab) = (&cluster.client, cx.is_lab());
+    let (limit, manager) = (left(deadline), manager(cx));
+    let ran = job::run(
+        client,
+        &due.object,
+        &due.query,
+        &manager,
+        limit,
+        in_lab,
+        due.making,
+    );
+    let ran = unless_stopped(&cx.cancel, ran).await;
+    let is_missing = matches!(ran, Ok(Ok(job::Ended::Missing(_))));
+    let outcome = match ran {
+        Ok(Ok(job::Ended::Finished(finished))) => {
+            let told = tell(cx, step, cluster, key, *finished, clock);
+            unless_stopped(&cx.cancel, told).await.and_then(|told| told)
+        }
+        Ok(Ok(job::Ended::Missing(reason))) => Ok(*ended(Report::of(Ended::Missing(reason)))),
+        Ok(Err(error)) => {
+            let mut outcome = not_ended(cx, args, cluster, &error).await?;
+            let is_known = !matches!(error.kind(), ErrorKind::Unknown | ErrorKind::TimedOut);
+            outcome.untouched = is_known && made.uid().is_none();
+            Err(outcome)
+        }
+        Err(stopped) => Err(stopped),
+    };
+    if !due.is_own || is_missing {
+        let discarded = made.discard(client, resource, key);
+        // What cannot be deleted is found by who looks at the cluster: the run has its result.
+        tokio::select! {
+            biased;
+            () = cx.cancel.stopped_now() => {}
+            _ = discarded => {}
+        }
+    }
+    outcome
+}
+
+fn untouched(mut outcome: Box<Outcome>) -> Box<Outcome> {
+    outcome.untouched = true;
+    outcome
+}
+
+async fn prepared(
+    cx: &Cx,
+    step: &Job<'_>,
+    args: &Args<'_>,
+    cluster: &Cluster,
+    deadline: Instant,
+) -> Result<Due, Box<Outcome>> {
     let client = &cluster.client;
     let namespace = args
         .opt_text("namespace")
         .map_err(|error| cx.read(&error))?;
     let namespace = namespace.as_deref();
     let mut object = object(cx, step, args, namespace)?;
-    let manager = manager(cx);
     let asked = tokio::time::timeout_at(deadline.into(), job::query(client, &object, namespace));
     let query = match asked.await {
         Ok(Ok(query)) => query,
@@ -47,7 +114,8 @@ pub(super) async fn judged(
         return Err(refused("it has no name", "give it `metadata.name`"));
     };
     let names = locks(cluster, std::iter::once(&key));
-    let _locks = cx.run.locks.hold_all(names).await;
+    let held = cx.run.locks.hold_all(names).await;
+    let manager = manager(cx);
     let made_way =
         tokio::time::timeout_at(deadline.into(), job::make_way(client, &query, &manager));
     match made_way.await {
@@ -55,9 +123,8 @@ pub(super) async fn judged(
         Ok(Err(error)) => return Err(failed(cx, cluster, &error).await),
         Err(_) => return Err(silent(&cluster.name)),
     }
-    // What is done beside a step is not the step's to be taken back: it goes when it has ended.
     let is_own = std::ptr::eq(step.args, &raw const cx.step().args);
-    let (making, made) = job::Made::later(format!("{} {}", cx.id, manifest::unique()));
+    let (making, made) = Made::later(format!("{} {}", cx.id, manifest::unique()));
     made.put_on(&mut object);
     if is_own {
         undo::register(
@@ -72,34 +139,35 @@ pub(super) async fn judged(
             })),
         );
     }
-    let limit = left(deadline);
-    let in_lab = cx.is_lab();
-    let ran = job::run(client, &object, &query, &manager, limit, in_lab, making).await;
-    let outcome = match ran {
-        Ok(job::Ended::Finished(finished)) => tell(cx, step, cluster, &key, *finished, clock).await,
-        Ok(job::Ended::Missing(reason)) => {
-            delete(cluster, &query, made.uid().as_deref()).await;
-            return Ok(*ended(Report::of(Ended::Missing(reason))));
-        }
-        Err(error) => {
-            let mut outcome = failed(cx, cluster, &error).await;
-            let node = args.opt_text("node").map_err(|error| cx.read(&error))?;
-            if error.kind() == ErrorKind::TimedOut
-                && let Some(node) = node
-                && job::lacks_node(&cluster.client, &node).await
-            {
-                let message = outcome.message.unwrap_or_default();
-                outcome.message = Some(format!("there is no node `{node}`: {message}"));
-                outcome.hint =
-                    Some("`kubectl get nodes -L kubernetes.io/hostname` shows them".into());
-            }
-            Err(outcome)
-        }
-    };
-    if !is_own {
-        delete(cluster, &query, made.uid().as_deref()).await;
+    Ok(Due {
+        object,
+        query,
+        key,
+        made,
+        making,
+        is_own,
+        _locks: held,
+    })
+}
+
+/// The outcome of a run without an end.
+async fn not_ended(
+    cx: &Cx,
+    args: &Args<'_>,
+    cluster: &Cluster,
+    error: &Error,
+) -> Result<Box<Outcome>, Box<Outcome>> {
+    let mut outcome = failed(cx, cluster, error).await;
+    let node = args.opt_text("node").map_err(|error| cx.read(&error))?;
+    if error.kind() == ErrorKind::TimedOut
+        && let Some(node) = node
+        && job::lacks_node(&cluster.client, &node).await
+    {
+        let message = outcome.message.unwrap_or_default();
+        outcome.message = Some(format!("there is no node `{node}`: {message}"));
+        outcome.hint = Some("`kubectl get nodes -L kubernetes.io/hostname` shows them".into());
     }
-    outcome
+    Ok(outcome)
 }
 
 fn object(
@@ -128,22 +196,6 @@ fn object(
             format!("the manifest holds {} objects", more + 1),
             "give one Job or Pod; what it needs is for an `apply` above",
         )),
-    }
-}
-
-/// Deletes what a run left that is not kept; what it owns goes by itself.
-async fn delete(cluster: &Cluster, query: &Query, uid: Option<&str>) {
-    if let (Some(key), Some(uid)) = (query.key(), uid) {
-        let propagation = change::Propagation::Background;
-        // What cannot be deleted is found by who looks at the cluster: the run has its result.
-        let _ = change::delete(
-            &cluster.client,
-            &query.resource,
-            &key,
-            Some(uid),
-            propagation,
-        )
-        .await;
     }
 }
 

@@ -89,7 +89,11 @@ async fn judged_at_last(
     let work: Later<'_, Outcome> = match job.action.name {
         "get" => Box::pin(get(cx, job, &args, &cluster, clock, deadline)),
         "ready" => Box::pin(ready::judged(cx, job, &args, &cluster, clock, deadline)),
-        "job" => Box::pin(job::judged(cx, job, &args, &cluster, clock, deadline)),
+        "job" => {
+            // It obeys a stop by itself: what it has made may be to be deleted then.
+            let work = Box::pin(job::judged(cx, job, &args, &cluster, clock, deadline));
+            return work.await;
+        }
         _ => Box::pin(flux::judged(cx, job, &args, &cluster, clock, deadline)),
     };
     match unless_stopped(&cx.cancel, work).await? {
