@@ -138,7 +138,7 @@ impl Ran {
 }
 
 /// The command that was not there, as the shell reports it; any other 127 is a failure.
-pub(super) fn missing_program(code: Option<i32>, said: &str) -> Option<String> {
+pub fn missing_program(code: Option<i32>, said: &str) -> Option<String> {
     static REPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"(?m)^\S+: (?:line )?\d+: (.+?): (?:command )?not found$").ok()
     });

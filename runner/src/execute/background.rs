@@ -9,7 +9,7 @@ use runbook::result::Fields;
 use super::condition::{self, Held};
 use super::context::{Cx, Up};
 use super::job::Job;
-use super::judge::{Clock, judge};
+use super::judge::{self, Clock, judge};
 use super::outcome::Outcome;
 use crate::action::{Ended, Failure, Report, script};
 use crate::process::{Background, Exit, GRACE, Output, Record, spawn_background};
@@ -44,7 +44,7 @@ pub(super) async fn start(
         Ok(started) => started,
         Err(report) => return judge(cx, job, *report, clock),
     };
-    let outcome = wait(cx, ready, &child, deadline).await;
+    let outcome = wait(cx, job, ready, &child, deadline).await;
     let mut outcome = match outcome {
         // What it printed so far can be captured and expected; its exit code is not known.
         Ok(()) => judge_output(cx, job, child.output(), clock)?,
@@ -94,6 +94,7 @@ async fn here(cx: &Cx, job: &Job<'_>, text: &str, record: Record) -> Result<Star
 
 async fn wait(
     cx: &Cx,
+    job: &Job<'_>,
     ready: &Condition,
     child: &Background,
     deadline: Instant,
@@ -102,11 +103,11 @@ async fn wait(
         let held = tokio::select! {
             biased;
             () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
-            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            exit = child.wait_exit() => return Err(Box::new(ended(cx, job, exit.as_deref()))),
             held = condition::look(cx, "background", ready, deadline) => held,
         };
         let why = match held {
-            Held::Yes => return up(cx, ready, child, deadline).await,
+            Held::Yes => return up(cx, job, ready, child, deadline).await,
             Held::No(why) => why,
             Held::Ended(outcome) if outcome.is_passed() || outcome.final_ => return Err(outcome),
             Held::Ended(outcome) => outcome.message.or(outcome.reason).unwrap_or_default(),
@@ -122,7 +123,7 @@ async fn wait(
         tokio::select! {
             biased;
             () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
-            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            exit = child.wait_exit() => return Err(Box::new(ended(cx, job, exit.as_deref()))),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
@@ -131,6 +132,7 @@ async fn wait(
 /// The condition holds; whether the script is what made it hold is seen by its being there.
 async fn up(
     cx: &Cx,
+    job: &Job<'_>,
     ready: &Condition,
     child: &Background,
     deadline: Instant,
@@ -140,18 +142,31 @@ async fn up(
         tokio::select! {
             biased;
             () = cx.cancel.stopped() => return Err(Box::new(Outcome::aborted())),
-            exit = child.wait_exit() => return Err(Box::new(ended(exit.as_deref()))),
+            exit = child.wait_exit() => return Err(Box::new(ended(cx, job, exit.as_deref()))),
             () = tokio::time::sleep_until(until.into()) => {}
         }
     }
     match child.exit() {
-        Some(exit) => Err(Box::new(ended(Some(&exit)))),
+        Some(exit) => Err(Box::new(ended(cx, job, Some(&exit)))),
         None => Ok(()),
     }
 }
 
 /// It ended before it was ready.
-fn ended(exit: Option<&Exit>) -> Outcome {
+fn ended(cx: &Cx, job: &Job<'_>, exit: Option<&Exit>) -> Outcome {
+    if let Some(exit) = exit.filter(|_| cx.is_lab())
+        && let Some(program) = script::missing_program(exit.code(), &exit.output.stderr.text())
+    {
+        let place = match job.target {
+            Target::Local => "this machine".to_owned(),
+            _ => {
+                let target = cx.target_text.split_once('/');
+                format!("the lab's {}", target.map_or("machine", |(_, name)| name))
+            }
+        };
+        let missing = Ended::Missing(format!("{place} has no `{program}`"));
+        return *judge::ended(Report::of(missing));
+    }
     let code = exit
         .and_then(Exit::code)
         .map(|code| format!(" with exit code {code}"))

@@ -1,4 +1,4 @@
-//! A child that stays up while others run: a server, a tunnel.
+//! A child that stays up while others run: a server, a tunnel; or what stays up elsewhere and has no process here.
 //!
 //! A task of its own reads and watches it. It is ended with its whole tree by `stop`, or when its handle is dropped.
 
@@ -18,7 +18,8 @@ use super::tree::Identity;
 /// A child that stays up.
 #[derive(Debug)]
 pub struct Background {
-    identity: Identity,
+    /// Of a process of this machine.
+    identity: Option<Identity>,
     cancel: Cancel,
     exit: watch::Receiver<Option<Arc<Exit>>>,
     collector: Arc<Mutex<Collector>>,
@@ -57,7 +58,7 @@ pub fn spawn_background(
         tell.send_replace(Some(Arc::new(exit)));
     });
     Ok(Background {
-        identity,
+        identity: Some(identity),
         cancel,
         exit,
         collector,
@@ -65,12 +66,33 @@ pub fn spawn_background(
     })
 }
 
-impl Background {
-    /// The process ID of its leader.
-    pub fn pid(&self) -> i32 {
-        self.identity.leader
+/// Lets something stay up that is no child of this machine: `work` ends it when it is told to stop, and gives its end. It is given
+/// up, too, when the handle is dropped.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn stay_up<F>(collector: Arc<Mutex<Collector>>, work: impl FnOnce(Cancel) -> F) -> Background
+where
+    F: Future<Output = Exit> + Send + 'static,
+{
+    let cancel = Cancel::new();
+    let (tell, exit) = watch::channel(None);
+    let work = work(cancel.clone());
+    let task = tokio::spawn(async move {
+        let exit = work.await;
+        tell.send_replace(Some(Arc::new(exit)));
+    });
+    Background {
+        identity: None,
+        cancel,
+        exit,
+        collector,
+        task,
     }
+}
 
+impl Background {
     /// Whether its leader runs.
     pub fn is_running(&self) -> bool {
         self.exit.borrow().is_none()
@@ -116,7 +138,9 @@ impl Drop for Background {
     fn drop(&mut self) {
         if self.is_running() {
             // The task may never run again: not left to it.
-            self.identity.kill_now();
+            if let Some(identity) = &self.identity {
+                identity.kill_now();
+            }
             self.task.abort();
         }
     }

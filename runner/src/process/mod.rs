@@ -16,7 +16,7 @@ mod through;
 mod tree;
 mod watchdog;
 
-pub use background::{Background, spawn_background};
+pub use background::{Background, spawn_background, stay_up};
 pub use cancel::{Cancel, Level};
 pub use command::{Command, Input, ProcessError, SCRIPT_ARGUMENT_BYTES_MAX, Script};
 pub use exit::{End, Exit, Status};

@@ -5,17 +5,23 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cause::{Cause, RemoteError};
 use super::frame::Told;
 use super::program;
-use super::transport::{FAREWELL, Finished, Remote};
-use crate::process::{Collector, End, Limits, Record, Stream};
+use super::transport::{FAREWELL, Finished, Remote, STANDING_DURATION_MAX};
+use crate::process::{
+    self, Background, Cancel, Collector, End, Exit, Limits, Record, Status, Stream,
+};
 
 /// How much longer than a program's own time the connection may last: its end is told there first.
 const MARGIN: Duration = Duration::from_secs(30);
+/// How often is looked whether a program that is to stay up has begun.
+const BEGUN_EVERY: Duration = Duration::from_millis(10);
+/// The exit code of a program whose connection was lost, as OpenSSH has it.
+const LOST: i32 = 255;
 
 /// What a call becomes: the exit code.
 pub type ExecFuture<'a> = Pin<Box<dyn Future<Output = Result<i32, ExecError>> + Send + 'a>>;
@@ -68,13 +74,12 @@ impl Remote {
         container: &dyn Container,
         input: Vec<u8>,
         limits: Limits,
-        record: Record,
+        collector: &Mutex<Collector>,
         told: &Mutex<Told>,
     ) -> Result<Finished, RemoteError> {
         let started = Instant::now();
         let deadline = started + limits.timeout;
-        let mut collector = Collector::new(record);
-        let mut printed = |stream, bytes: &[u8]| collector.push(stream, bytes);
+        let mut printed = |stream, bytes: &[u8]| lock(collector).push(stream, bytes);
         let (order, ordered) = tokio::sync::oneshot::channel::<()>();
         // Nothing is ever sent: it is done when its other end is dropped.
         let end = Box::pin(async move { drop(ordered.await) });
@@ -98,8 +103,8 @@ impl Remote {
             }
         }
         drop(running);
-        let output = collector.take();
-        let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+        let output = lock(collector).take();
+        let told = std::mem::take(&mut *lock(told));
         let (code, leftovers) = self.ended_in_container(end, exit, &told)?;
         Ok(Finished {
             end,
@@ -109,6 +114,60 @@ impl Remote {
             leftovers,
             cut: false,
         })
+    }
+
+    /// Starts a program that stays up in a container, and waits until it has begun. Its connection is its open input: it ends there
+    /// with it, be it that ours is ended or lost.
+    pub(super) async fn stays_in_container(
+        &self,
+        container: Arc<dyn Container>,
+        input: Vec<u8>,
+        record: Record,
+        told: Arc<Mutex<Told>>,
+        limits: Limits,
+    ) -> Result<Background, RemoteError> {
+        let deadline = Instant::now() + limits.timeout;
+        let collector = Arc::new(Mutex::new(Collector::new(record)));
+        let failure = Arc::new(Mutex::new(None));
+        let child = {
+            let (remote, collector) = (self.clone(), Arc::clone(&collector));
+            let (told, failure) = (Arc::clone(&told), Arc::clone(&failure));
+            process::stay_up(Arc::clone(&collector), |stop: Cancel| async move {
+                let limits = Limits::new(STANDING_DURATION_MAX, stop);
+                let ended = remote.by_container(&*container, input, limits, &collector, &told);
+                match ended.await {
+                    Ok(finished) => finished.into_exit(),
+                    Err(error) => {
+                        let exit = lost(&error);
+                        *lock(&failure) = Some(error);
+                        exit
+                    }
+                }
+            })
+        };
+        loop {
+            if !child.is_running() {
+                let failure = lock(&failure).take();
+                return failure.map_or(Ok(child), Err);
+            }
+            if lock(&told).began {
+                return Ok(child);
+            }
+            if Instant::now() >= deadline {
+                child.stop_now().await;
+                return Err(RemoteError::TimedOut {
+                    name: self.name().to_owned(),
+                });
+            }
+            tokio::select! {
+                biased;
+                () = limits.cancel.stopped() => {
+                    child.stop_now().await;
+                    return Err(RemoteError::Stopped);
+                }
+                () = tokio::time::sleep(BEGUN_EVERY) => {}
+            }
+        }
     }
 
     /// The exit code and how many processes were left behind.
@@ -158,4 +217,35 @@ impl Remote {
             }
         }
     }
+}
+
+impl Finished {
+    fn into_exit(self) -> Exit {
+        Exit {
+            end: self.end,
+            status: self.code.map(Status::Code),
+            duration: self.duration,
+            output: self.output,
+            leftovers: self.leftovers,
+            survivors: Vec::new(),
+        }
+    }
+}
+
+/// The end of a program of which nobody knows how it ended.
+fn lost(error: &RemoteError) -> Exit {
+    let mut said = Collector::new(Record::default());
+    said.push(Stream::Stderr, error.to_string().as_bytes());
+    Exit {
+        end: End::Itself,
+        status: Some(Status::Code(LOST)),
+        duration: Duration::ZERO,
+        output: said.take(),
+        leftovers: 0,
+        survivors: Vec::new(),
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

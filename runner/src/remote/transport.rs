@@ -20,7 +20,7 @@ use crate::process::{
 /// How long a program may take to end there once the end of its input told it to; TERM and KILL are given there.
 pub(super) const FAREWELL: Duration = Duration::from_secs(3);
 /// How long a program may stay up when nobody ends it.
-const STANDING_DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const STANDING_DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often an agent is asked, at first and at last.
 const ASK_FIRST: Duration = Duration::from_millis(50);
 const ASK_LAST: Duration = Duration::from_secs(1);
@@ -151,8 +151,9 @@ impl Remote {
                     .await;
             }
             Way::Container(container) => {
+                let collector = Mutex::new(Collector::new(record));
                 return self
-                    .by_container(&**container, input, limits, record, &told)
+                    .by_container(&**container, input, limits, &collector, &told)
                     .await;
             }
         };
@@ -224,7 +225,7 @@ impl Remote {
         })
     }
 
-    /// Starts a program that stays up until it is stopped, or for a day.
+    /// Starts a program that stays up until it is stopped, or for a day. It ends there, too, when the connection is lost.
     ///
     /// # Errors
     ///
@@ -236,26 +237,35 @@ impl Remote {
         deadline: Instant,
         cancel: &Cancel,
     ) -> Result<Standing, RemoteError> {
+        let nonce = nonce();
+        let input = program.input(&self.way, &nonce, STANDING_DURATION_MAX)?;
+        let (frame, told) = Frame::new(&nonce, record.redact);
+        let record = Record {
+            redact: Some(frame),
+            ..record
+        };
         let login = match &self.way {
             Way::Ssh(login) => login,
             Way::Pct { node, .. } => node,
             Way::Agent(_) => {
-                return Err(self.nothing_stays(
-                    "nothing can stay up by its guest agent: give the guest `exec: ssh`",
-                ));
+                return Err(RemoteError::Unavailable {
+                    name: self.name.clone(),
+                    cause: Cause::Other {
+                        said: "nothing can stay up by its guest agent: give the guest `exec: ssh`"
+                            .into(),
+                    },
+                });
             }
-            Way::Container(_) => {
-                return Err(self.nothing_stays(
-                    "nothing can stay up in a pod: run it as a container of its own",
-                ));
+            Way::Container(container) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let limits = Limits::new(left, cancel.clone());
+                let container = Arc::clone(container);
+                let child = self.stays_in_container(container, input, record, told, limits);
+                return Ok(Standing {
+                    child: child.await?,
+                    held: Box::new(()),
+                });
             }
-        };
-        let nonce = nonce();
-        let input = program.input(&self.way, &nonce, STANDING_DURATION_MAX)?;
-        let (frame, _) = Frame::new(&nonce, record.redact);
-        let record = Record {
-            redact: Some(frame),
-            ..record
         };
         let session = self
             .connections
@@ -273,13 +283,6 @@ impl Remote {
             child,
             held: Box::new(session),
         })
-    }
-
-    fn nothing_stays(&self, said: &str) -> RemoteError {
-        RemoteError::Unavailable {
-            name: self.name.clone(),
-            cause: Cause::Other { said: said.into() },
-        }
     }
 
     /// Runs lines of ours and takes all that they print, up to a maximum.

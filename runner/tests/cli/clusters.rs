@@ -138,6 +138,13 @@ fn scripts_edits_and_probes_run_in_a_pod() {
         typed(
             "id: gone\non: pod/shop/app=web\nneeds: []\neffect: read\nexpect: {stdout: '0'}\nsh: |\n  for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file 2>/dev/null; echo; done | grep -c '^sleep 600' || true",
         ),
+        typed(
+            "id: server\non: pod/shop/app=web\nneeds: []\nbackground: test -e /tmp/up\nsh: touch /tmp/up; exec sleep 700",
+        ),
+        typed(
+            "id: serves\non: pod/shop/app=web\nneeds: [server]\neffect: read\nsh: |\n  for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$file 2>/dev/null; echo; done | grep '^sleep 700'",
+        ),
+        typed("id: unserved\non: pod/shop/app=web\nneeds: []\nbackground: 'false'\nsh: postgres"),
         typed("id: none\non: pod/shop/app=none\nneeds: []\nsh: 'true'"),
         typed("id: nowhere\non: pod/shop/nobody\nneeds: []\nsh: 'true'"),
     ];
@@ -159,6 +166,9 @@ fn scripts_edits_and_probes_run_in_a_pod() {
             ("detached", "passed"),
             ("slow", "timed-out"),
             ("gone", "passed"),
+            ("server", "passed"),
+            ("serves", "passed"),
+            ("unserved", "skipped"),
             ("none", "failed"),
             ("nowhere", "failed"),
         ],
@@ -166,6 +176,7 @@ fn scripts_edits_and_probes_run_in_a_pod() {
     let ended = ended(&events);
     for (id, why) in [
         ("lacks", "no `psql`"),
+        ("unserved", "no `postgres`"),
         ("none", "no pod in `shop` has `app=none`"),
         ("nowhere", "nobody"),
     ] {

@@ -10,6 +10,7 @@ mod faults;
 mod flux;
 mod job;
 mod manifests;
+mod pods;
 mod programs;
 mod ready;
 mod secrets;
