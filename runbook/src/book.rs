@@ -19,6 +19,7 @@ mod vars;
 pub use crate::include::{FileError, Files, NoFiles};
 pub use graph::NeedsGraph;
 pub use select::UnknownId;
+pub use targets::default_target;
 
 use std::collections::{HashMap, HashSet};
 

@@ -14,14 +14,55 @@ pub(super) fn check(guide: &mut Guide, inventory: &Inventory, findings: &mut Fin
     if let Some(on) = &front_on {
         exists(on, inventory, findings);
     }
+    let front_on = front_on.as_ref();
+    let mut pods: Vec<Span> = front_on
+        .filter(|on| is_pod(on))
+        .map(|on| on.span)
+        .into_iter()
+        .collect();
     for step in &mut guide.steps {
-        if let Some(target) = of_step(step, front_on.as_ref(), inventory, findings) {
+        if let Some(target) = of_step(step, front_on, inventory, findings) {
             step.target = target;
         }
+        pods.extend(pods_of(step).map(|on| on.span));
         for inline in inlines(step) {
-            of_inline(inline, step, inventory, findings);
+            of_inline(inline, step, front_on, inventory, findings);
         }
     }
+    // Of a guide whose target is all template the kind is not known before.
+    let is_said =
+        front_on.is_some_and(|on| kind_of(on).is_none_or(|kind| kind == TargetKind::Cluster));
+    if !is_said && inventory.clusters.len() > 1 {
+        for span in pods {
+            findings.hinted(
+                "missing-target",
+                span,
+                "which cluster has the pod is not said: the inventory has several",
+                "add `on: cluster/NAME` to the front matter",
+            );
+        }
+    }
+}
+
+fn is_pod(on: &Node) -> bool {
+    kind_of(on) == Some(TargetKind::Pod)
+}
+
+/// The pods that a step names as targets, its own and those of what stands inside its keys.
+fn pods_of(step: &Step) -> impl Iterator<Item = &Node> {
+    let each = step.keys.each.iter().filter(|(name, _)| name == "on");
+    let each = each.flat_map(|(_, list)| match list.as_list() {
+        Some(items) => items,
+        None => std::slice::from_ref(list),
+    });
+    let inside = inlines(step)
+        .into_iter()
+        .filter_map(|inline| inline.on.as_ref());
+    step.on
+        .iter()
+        .chain(each)
+        .chain(inside)
+        .filter(|on| is_pod(on))
 }
 
 fn of_step(
@@ -266,22 +307,51 @@ fn contradiction(step: &Step, target: &Target, inventory: &Inventory, findings: 
     }
 }
 
-/// An action inside a key: on its own target, else the step's where it can run there, else on `local`.
-fn of_inline(inline: &Inline, step: &Step, inventory: &Inventory, findings: &mut Findings) {
+/// An action inside a key: on its own target, else where [`default_target`] says.
+fn of_inline(
+    inline: &Inline,
+    step: &Step,
+    front_on: Option<&Node>,
+    inventory: &Inventory,
+    findings: &mut Findings,
+) {
     let action = inline.action.0;
     if let Some(on) = &inline.on {
         checked(on, action, inventory, findings);
         return;
     }
-    let can = kind_of(&step.target).is_none_or(|kind| action.targets.contains(&kind));
-    let only_cluster = action.targets == [TargetKind::Cluster] && inventory.clusters.len() == 1;
-    if !can && !only_cluster && !action.targets.contains(&TargetKind::Local) {
+    let of_step = kind_of(&step.target).is_none_or(|kind| action.targets.contains(&kind));
+    if !of_step && default_target(action, front_on, inventory).is_none() {
         findings.hinted(
             "missing-target",
             inline.span,
             format!("`{}` does not say where it runs", action.name),
             "add `on:` beside it",
         );
+    }
+}
+
+/// Where an action inside a key of a step runs that neither says it nor can run where the step does: on `local`, else on the
+/// guide's target, else on the only cluster.
+pub fn default_target(
+    action: &ActionSpec,
+    front_on: Option<&Node>,
+    inventory: &Inventory,
+) -> Option<Node> {
+    let can = |kind: TargetKind| action.targets.contains(&kind);
+    if can(TargetKind::Local) {
+        return Some(Node::text(Span::default(), "local"));
+    }
+    if let Some(on) = front_on
+        && kind_of(on).is_some_and(can)
+    {
+        return Some(on.clone());
+    }
+    match inventory.clusters.as_slice() {
+        [(name, _)] if can(TargetKind::Cluster) => {
+            Some(Node::text(Span::default(), format!("cluster/{name}")))
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use crate::findings::Findings;
 use crate::include::Includer;
 use crate::node::Node;
 use crate::read;
-use crate::spec::{ActionSpec, Args, Type};
+use crate::spec::{ActionSpec, Args, TargetKind, Type};
 
 /// Checks an action's arguments; the files they name are read and kept by `includer`.
 pub(super) fn check(
@@ -87,6 +87,16 @@ pub(super) fn check_args(action: &'static ActionSpec, args: &Node, findings: &mu
 /// The types of records that `dns` can be asked for.
 const DNS_TYPES: [&str; 10] = [
     "A", "AAAA", "CNAME", "MX", "TXT", "PTR", "SRV", "NS", "SOA", "CAA",
+];
+/// The fields that say what an action of a cluster is about, as lists.
+const ABOUT: [&str; 7] = [
+    "objects",
+    "file",
+    "kustomize",
+    "reconcile",
+    "suspend",
+    "resume",
+    "ready",
 ];
 /// The highest port.
 const PORT_MAX: i64 = 65_535;
@@ -172,6 +182,20 @@ fn details(action: &ActionSpec, args: &Node, findings: &mut Findings) {
                     node.span,
                     format!("`{other}` and `patch` do not go together"),
                     "a patch changes an object that is there; take one of them out",
+                );
+            }
+        }
+    }
+    if action.targets == [TargetKind::Cluster] {
+        for field in ABOUT {
+            if let Some(node) = given(field)
+                && node.as_list().is_some_and(<[Node]>::is_empty)
+            {
+                findings.hinted(
+                    "wrong-type",
+                    node.span,
+                    format!("`{field}` names nothing"),
+                    "a step that is about nothing proves nothing: name what it is about",
                 );
             }
         }

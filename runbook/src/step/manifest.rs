@@ -55,12 +55,22 @@ pub(super) fn check(
         }
     };
     let patches = args.get("patch").and_then(Node::as_text) == Some("json");
+    if documents.is_empty() {
+        findings.hinted(
+            "invalid-yaml",
+            node.span,
+            "the manifest holds no object",
+            "write `apiVersion`, `kind` and `metadata`",
+        );
+    }
     for document in &documents {
-        if document.get("kind").is_none() {
+        let lacks = ["kind", "apiVersion"];
+        let lacks = lacks.iter().find(|key| document.get(key).is_none());
+        if let Some(key) = lacks {
             findings.hinted(
                 "invalid-yaml",
                 document.span,
-                "a manifest has no `kind`",
+                format!("a manifest has no `{key}`"),
                 "write `apiVersion`, `kind` and `metadata`",
             );
         } else if action.name == "apply" && patches && document.get("patch").is_none() {

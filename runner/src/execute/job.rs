@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use runbook::book::default_target;
 use runbook::model::{Capture, Expectation, Inline, Target};
 use runbook::node::Node;
 use runbook::read::{self, Args};
@@ -106,10 +107,16 @@ impl<'a> Job<'a> {
             scope.set("secret", serde_json::Value::Object(by_name.collect()));
             env.extend(secrets.into_iter().map(|(name, _, value)| (name, value)));
         }
-        let target = match &inline.on {
+        let action = inline.action.0;
+        let elsewhere = if runs_on(action, &cx.target) {
+            None
+        } else {
+            let front_on = cx.book_guide().front.on.as_ref();
+            default_target(action, front_on, &cx.run.book.inventory)
+        };
+        let target = match inline.on.as_ref().or(elsewhere.as_ref()) {
             Some(on) => read::target(&cx.render(on)?).map_err(|error| cx.read(&error))?,
-            None if runs_on(inline.action.0, &cx.target) => cx.target.clone(),
-            None => Target::Local,
+            None => cx.target.clone(),
         };
         Ok(Self {
             action: inline.action.0,

@@ -478,3 +478,47 @@ fn every_rule_is_fired_by_a_test() {
         );
     }
 }
+
+#[test]
+fn which_of_several_clusters_is_meant_is_said() {
+    let several = "clusters: {home: {}, edge: {}}\nguests: {web: {kind: lxc, vmid: 7}}\n";
+    let found = |chapter: &str| {
+        let mut input = input(&[("a", chapter)]);
+        input.inventory = Some(Source::new("inventory.yaml", several));
+        shown(&load(input, &Disk))
+    };
+    let chapter =
+        |front: &str, step: &str| format!("{front}# A\n\n```runbook\nid: a\n{step}\n```\n");
+    let cluster = "ready: {kind: Node}";
+    assert_eq!(
+        found(&chapter("", cluster)),
+        [
+            "missing-target 5:1 `ready` does not say where it runs (add `on: cluster/NAME`: the inventory has several clusters)"
+        ]
+    );
+    let pod = "which cluster has the pod is not said: the inventory has several (add `on: cluster/NAME` to the front matter)";
+    for (front, step, place) in [
+        ("", "bash: id\non: pod/shop/app=web", "6:5"),
+        (
+            "---\non: lxc/web\n---\n",
+            "bash: id\non: pod/{{ vars.name }}/web",
+            "9:5",
+        ),
+        ("---\non: pod/shop/web\n---\n", "bash: id", "2:5"),
+        ("", "bash: id\neach: {on: [local, pod/shop/web]}", "6:20"),
+        ("", "bash: id\nunless: {bash: id, on: pod/shop/web}", "6:24"),
+    ] {
+        let found = found(&chapter(front, step));
+        let expected = format!("missing-target {place} {pod}");
+        assert!(found.contains(&expected), "{front}{step}: {found:#?}");
+    }
+    let inside = "bash: id\nunless: {get: {kind: Node}, expect: {count: 1}}";
+    assert_eq!(
+        found(&chapter("", inside)),
+        ["missing-target 6:9 `get` does not say where it runs (add `on:` beside it)"]
+    );
+    let front = "---\non: cluster/edge\n---\n";
+    for step in [cluster, "bash: id\non: pod/shop/web", inside] {
+        assert_eq!(found(&chapter(front, step)), Vec::<String>::new(), "{step}");
+    }
+}

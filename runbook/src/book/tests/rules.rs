@@ -80,7 +80,7 @@ fn fences() {
         ],
     );
     check(
-        "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {manifest: b}\nkind: A\n```",
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {manifest: b}\napiVersion: v1\nkind: A\n```",
         &["keys-together 6:12 the body and `manifest` both give the manifests (keep one of them)"],
     );
 }
@@ -668,8 +668,17 @@ fn manifests() {
         &["invalid-yaml 7:1 duplicate key `kind` (keep one of them)"],
     );
     check(
-        "```yaml runbook\n#| id: a\n#| on: cluster/home\nkind: A\n---\na: b\n```",
-        &["invalid-yaml 8:1 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)"],
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\nkind: A\n---\napiVersion: v1\na: b\n```",
+        &[
+            "invalid-yaml 6:1 a manifest has no `apiVersion` (write `apiVersion`, `kind` and `metadata`)",
+            "invalid-yaml 8:1 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)",
+        ],
+    );
+    check(
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\n---\n# nothing\n---\n```",
+        &[
+            "invalid-yaml 6:1 the manifest holds no object (write `apiVersion`, `kind` and `metadata`)",
+        ],
     );
 }
 
@@ -770,10 +779,17 @@ fn actions_of_clusters() {
         &["invalid-yaml 8:5 a manifest has no `kind` (write `apiVersion`, `kind` and `metadata`)"],
     );
     check(
-        "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {patch: json, prune: true}\nkind: A\n```",
+        "```yaml runbook\n#| id: a\n#| on: cluster/home\n#| apply: {patch: json, prune: true}\napiVersion: v1\nkind: A\n```",
         &[
             "keys-together 6:32 `prune` and `patch` do not go together (a patch changes an object that is there; take one of them out)",
             "missing-key 7:1 a JSON patch has no `patch`, its list of operations (write `apiVersion`, `kind` and `metadata` of the object, and beside them `patch: [{op, path, value}]`)",
+        ],
+    );
+    check(
+        "```runbook\nid: a\non: cluster/home\nabsent: {objects: []}\n```\n\n```runbook\nid: b\non: cluster/home\nflux: {suspend: []}\n```",
+        &[
+            "wrong-type 6:19 `objects` names nothing (a step that is about nothing proves nothing: name what it is about)",
+            "wrong-type 12:17 `suspend` names nothing (a step that is about nothing proves nothing: name what it is about)",
         ],
     );
     check(
