@@ -84,15 +84,8 @@ pub fn failure(step: &StepFinished) -> String {
     let _ = writeln!(text, "error: step `{}` {what}{}", step.id, reason(step));
     let _ = writeln!(text, " --> {}:{}:1", step.file, step.line);
     rows(&mut text, step);
-    // Where rows do not hold, the message says the same in one line.
-    let told = step
-        .checks
-        .iter()
-        .any(|check| check.verdict == Verdict::Fails);
-    if let Some(message) = step.message.as_ref().filter(|_| !told) {
-        for line in message.lines() {
-            let _ = writeln!(text, "  {line}");
-        }
+    for line in beyond_rows(step).lines() {
+        let _ = writeln!(text, "  {}", harmless(line));
     }
     if let Some(diff) = step
         .diff
@@ -100,7 +93,7 @@ pub fn failure(step: &StepFinished) -> String {
         .filter(|_| step.state == State::Drifted)
     {
         for line in diff.lines() {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", harmless(line));
         }
     }
     output(&mut text, step);
@@ -114,6 +107,28 @@ fn reason(step: &StepFinished) -> String {
     step.reason
         .as_deref()
         .map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+/// What the message says beyond the rows that do not hold, with which it begins: how objects stand, what their events are. What a
+/// program said follows as its output.
+fn beyond_rows(step: &StepFinished) -> &str {
+    let message = step.message.as_deref().unwrap_or_default();
+    let failing = step.checks.iter();
+    let failing = failing.filter(|check| check.verdict == Verdict::Fails);
+    let mut rest = message;
+    for check in failing {
+        let begins = format!("{}: expected {}, got", check.check, check.expected);
+        let Some(after) = rest.strip_prefix(&begins) else {
+            return rest;
+        };
+        let after = after.trim_start_matches([' ', '\n']);
+        let after = after.strip_prefix(&check.actual).unwrap_or(after);
+        rest = after.trim_start_matches('\n');
+    }
+    if rest.len() < message.len() && step.output.is_some() {
+        return "";
+    }
+    rest
 }
 
 fn rows(text: &mut String, step: &StepFinished) {
@@ -262,7 +277,16 @@ pub fn harmless(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use runbook::outcome::Check;
+    use serde_json::json;
+
     use super::*;
+
+    fn step() -> StepFinished {
+        let step = json!({"id": "a#s/b", "state": "failed", "changed": false, "duration_ms": 1, "profile": "lab", "target": "local",
+            "file": "src/a.md", "line": 3, "effect": "read", "mode": "converge"});
+        serde_json::from_value(step).unwrap()
+    }
 
     #[test]
     fn durations_are_short() {
@@ -274,6 +298,39 @@ mod tests {
         ] {
             assert_eq!(duration(ms), text);
         }
+    }
+
+    #[test]
+    fn what_is_known_beyond_the_rows_is_told_once() {
+        let row = |check: &str, actual: &str| Check {
+            check: check.into(),
+            expected: "true".into(),
+            actual: actual.into(),
+            verdict: Verdict::Fails,
+            stand_in: false,
+        };
+        let told = |message: &str, checks: Vec<Check>, output: bool| {
+            let mut step = step();
+            step.message = Some(message.into());
+            step.checks = checks;
+            step.output = output.then(Default::default);
+            beyond_rows(&step).to_owned()
+        };
+        let ready = "ready: expected true, got false";
+        let rows = || vec![row("ready", "false")];
+        assert_eq!(told(ready, rows(), false), "");
+        let more = format!("{ready}\nPod a/b is InProgress");
+        assert_eq!(told(&more, rows(), false), "Pod a/b is InProgress");
+        assert_eq!(
+            told("not ready within 2 s: …", rows(), false),
+            "not ready within 2 s: …"
+        );
+        assert_eq!(told("refused", Vec::new(), false), "refused");
+        let two = format!("{ready}\njson $: expected true, got\na\nb\nmore");
+        let rows = vec![row("ready", "false"), row("json $", "a\nb")];
+        assert_eq!(told(&two, rows, false), "more");
+        let exit = "exit: expected true, got 1\nwhat it said";
+        assert_eq!(told(exit, vec![row("exit", "1")], true), "");
     }
 
     #[test]
