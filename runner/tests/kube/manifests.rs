@@ -101,6 +101,8 @@ fn a_directory_is_built_with_kustomize_and_its_base_may_lie_beside_it() {
         .book(&steps)
         .file("src/app/base/kustomization.yaml", "resources: [deployment.yaml]\n")
         .file("src/app/base/deployment.yaml", &crate::cluster::deployment("web"))
+        // Nothing else of the repository is read.
+        .file("src/app/other/kustomization.yaml", "{{ no YAML")
         .file(
             "src/app/home/kustomization.yaml",
             "resources: [../base]\nnamePrefix: my-\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\nimages: [{name: nginx, newTag: '1.28'}]\n",

@@ -41,32 +41,47 @@ impl Tree {
 
     /// The files below a directory. Links are left out, as source-controller leaves them out.
     pub(super) fn of_directory(root: &Path) -> Result<Self, String> {
-        fn walk(tree: &mut Tree, folder: &Path, path: &str, depth: usize) -> Result<(), String> {
-            if depth > DEPTH_MAX {
-                return Err(format!("{}: too deep", folder.display()));
-            }
-            let told = |error: std::io::Error| format!("{}: {error}", folder.display());
-            for entry in std::fs::read_dir(folder).map_err(told)? {
-                let entry = entry.map_err(told)?;
-                let kind = entry.file_type().map_err(told)?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}/{name}")
-                };
-                if kind.is_dir() && name != ".git" {
-                    walk(tree, &entry.path(), &path, depth + 1)?;
-                } else if kind.is_file() {
-                    let content = std::fs::read(entry.path()).map_err(told)?;
-                    tree.add(&path, content)?;
-                }
-            }
-            Ok(())
-        }
         let mut tree = Self::default();
-        walk(&mut tree, root, "", 0)?;
+        tree.walk(root, "", 0)?;
         Ok(tree)
+    }
+
+    /// Adds the file at a path below a directory, or the files below the folder there; what is not there adds nothing.
+    pub(super) fn load(&mut self, root: &Path, path: &str) -> Result<(), String> {
+        let place = root.join(path);
+        match place.symlink_metadata() {
+            Ok(found) if found.is_dir() => self.walk(&place, path, 0),
+            Ok(found) if found.is_file() => {
+                let content = std::fs::read(&place);
+                let content = content.map_err(|error| format!("{}: {error}", place.display()))?;
+                self.add(path, content)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn walk(&mut self, folder: &Path, path: &str, depth: usize) -> Result<(), String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("{}: too deep", folder.display()));
+        }
+        let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+        for entry in std::fs::read_dir(folder).map_err(told)? {
+            let entry = entry.map_err(told)?;
+            let kind = entry.file_type().map_err(told)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}/{name}")
+            };
+            if kind.is_dir() && name != ".git" {
+                self.walk(&entry.path(), &path, depth + 1)?;
+            } else if kind.is_file() {
+                let content = std::fs::read(entry.path()).map_err(told)?;
+                self.add(&path, content)?;
+            }
+        }
+        Ok(())
     }
 
     /// Without what is ignored: by the given lines, or else by the tree's own `.sourceignore` files, and always by source-controller's own rules.

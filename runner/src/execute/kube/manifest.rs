@@ -72,23 +72,15 @@ pub(super) fn objects(cx: &Cx, job: &Job<'_>, args: &Args<'_>) -> Read<Vec<Objec
     Ok(objects)
 }
 
-/// What a directory describes. A base may lie beside it: as much of the repository is looked at as it takes.
+/// What a directory describes. A base may lie beside it, anywhere in the repository.
 fn kustomized(cx: &Cx, folder: &str) -> Read<Vec<Object>> {
     let path = inside(cx, "kustomize", folder)?;
     let failed = |why: String| wrong(format!("`kustomize`: `{folder}`: {why}"));
     let repository = cx.run.locals.repository().canonicalize();
     let repository = repository.map_err(|error| failed(error.to_string()))?;
-    let mut root = path.clone();
-    let values = loop {
-        let below = path.strip_prefix(&root).unwrap_or(&path);
-        match runbook_lab::kube::kustomized(&root, &below.to_string_lossy()) {
-            Ok(values) => break values,
-            Err(why) if root != repository && why.contains("leads out of") => {
-                root.pop();
-            }
-            Err(why) => return Err(failed(why)),
-        }
-    };
+    let below = path.strip_prefix(&repository).unwrap_or(&path);
+    let values = runbook_lab::kube::kustomized(&repository, &below.to_string_lossy());
+    let values = values.map_err(failed)?;
     let values = values.into_iter().map(|value| (Place::default(), value));
     manifest::objects(values).map_err(|error| match error {
         Error::Manifest { message, .. } => failed(message),

@@ -8,6 +8,7 @@ mod patches;
 mod references;
 mod transform;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -95,8 +96,57 @@ pub(super) fn build(
 ///
 /// A file that is not there or cannot be read, a key that is not known, a path that leads out of the root; a lowercase fragment.
 pub fn kustomized(root: &Path, folder: &str) -> Result<Vec<Value>, String> {
-    let tree = Tree::of_directory(root)?;
-    build(&tree, &inside("", folder)?, &Value::Null, None)
+    let folder = inside("", folder)?;
+    let tree = reached(root, &folder)?;
+    build(&tree, &folder, &Value::Null, None)
+}
+
+/// The files below a folder, and what kustomizations lead to outside of theirs: of a large directory nothing else is read.
+fn reached(root: &Path, folder: &str) -> Result<Tree, String> {
+    let mut tree = Tree::default();
+    let mut seen = BTreeSet::from([folder.to_owned()]);
+    let mut pending = vec![folder.to_owned()];
+    while let Some(path) = pending.pop() {
+        tree.load(root, &path)?;
+        let kustomizations: Vec<(String, Vec<u8>)> = tree
+            .below(&path)
+            .filter(|(file, _)| NAMES.contains(&file.rsplit('/').next().unwrap_or_default()))
+            .map(|(file, content)| (file.to_owned(), content.to_vec()))
+            .collect();
+        for (file, content) in kustomizations {
+            // One that cannot be read is told when it is built.
+            let own: Value =
+                serde_saphyr::from_str(&String::from_utf8_lossy(&content)).unwrap_or_default();
+            let own_folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+            upward(&own, own_folder, &mut |other| {
+                if seen.insert(other.clone()) {
+                    pending.push(other);
+                }
+            });
+        }
+    }
+    Ok(tree)
+}
+
+/// Every path of a kustomization that leads upwards, `KEY=PATH` of generators too.
+fn upward(value: &Value, folder: &str, found: &mut impl FnMut(String)) {
+    match value {
+        Value::String(text) => {
+            let path = text.rsplit('=').next().unwrap_or_default().trim();
+            if path.split('/').any(|part| part == "..")
+                && !path.contains(char::is_whitespace)
+                && let Ok(path) = inside(folder, path)
+                // A kustomization within itself is refused; all around it would be much to read.
+                && !format!("{folder}/").starts_with(&format!("{path}/"))
+                && !path.is_empty()
+            {
+                found(path);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| upward(item, folder, found)),
+        Value::Object(map) => map.values().for_each(|item| upward(item, folder, found)),
+        _ => {}
+    }
 }
 
 /// Whether a target, as patches have it, aims at an object; one that says nothing aims at all.
