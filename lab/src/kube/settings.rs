@@ -61,7 +61,7 @@ pub struct Fail {
     pub name: String,
     /// Its namespace; empty matches any.
     pub namespace: String,
-    /// How: `image-pull`, `crash-loop`, `unschedulable`, `quota`; for Flux kinds the reason of its `Ready` condition.
+    /// How: `image-pull`, `crash-loop`, `unschedulable`, `quota`, or what Kubernetes calls them; for Flux kinds the reason of its `Ready` condition.
     pub reason: String,
 }
 

@@ -20,6 +20,17 @@ use super::store::{Key, Store};
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Reasons that `fail` knows beside those of Flux.
 const FAILURES: [&str; 4] = ["image-pull", "crash-loop", "unschedulable", "quota"];
+/// What else they are called: in short, and by Kubernetes itself.
+const ALSO_CALLED: [(&str, &str); 8] = [
+    ("pull", "image-pull"),
+    ("ErrImagePull", "image-pull"),
+    ("ImagePullBackOff", "image-pull"),
+    ("crash", "crash-loop"),
+    ("CrashLoopBackOff", "crash-loop"),
+    ("Unschedulable", "unschedulable"),
+    ("FailedScheduling", "unschedulable"),
+    ("exceeded quota", "quota"),
+];
 
 /// A simulated cluster.
 #[derive(Debug)]
@@ -58,10 +69,16 @@ pub(crate) struct State {
 
 impl Cluster {
     pub(crate) fn new(
-        settings: Settings,
+        mut settings: Settings,
         ca_pem: &str,
         programs: Hook,
     ) -> std::result::Result<Arc<Self>, Error> {
+        for fail in &mut settings.fail {
+            let known = ALSO_CALLED.iter().find(|(other, _)| *other == fail.reason);
+            if let Some((_, name)) = known.filter(|_| !super::flux::is_kind(&fail.kind)) {
+                fail.reason = (*name).to_owned();
+            }
+        }
         if let Some(bad) = settings.fail.iter().find(|one| {
             !FAILURES.contains(&one.reason.as_str()) && !super::flux::is_kind(&one.kind)
         }) {
