@@ -18,6 +18,8 @@ use crate::process::{
 
 /// How much longer than a program's own time the connection may last: its end is told there first.
 const MARGIN: Duration = Duration::from_secs(30);
+/// How long a second program may take to end the first one.
+const ENDING_MAX: Duration = Duration::from_secs(5);
 /// How often is looked whether a program that is to stay up has begun.
 const BEGUN_EVERY: Duration = Duration::from_millis(10);
 /// The exit code of a program whose connection was lost, as OpenSSH has it.
@@ -72,7 +74,7 @@ impl Remote {
     pub(super) async fn by_container(
         &self,
         container: &dyn Container,
-        input: Vec<u8>,
+        (nonce, input): (&str, Vec<u8>),
         limits: Limits,
         collector: &Mutex<Collector>,
         told: &Mutex<Told>,
@@ -93,16 +95,20 @@ impl Remote {
             () = tokio::time::sleep_until(deadline.into()) => (End::TimedOut, None),
             exit = &mut running => (End::Itself, Some(exit)),
         };
+        let mut is_left = false;
         if exit.is_none() {
             drop(order);
-            tokio::select! {
+            is_left = tokio::select! {
                 biased;
-                () = limits.cancel.stopped_now() => {}
                 // Whoever does not end then is ended with the connection.
-                _ = tokio::time::timeout(FAREWELL, &mut running) => {}
-            }
+                () = limits.cancel.stopped_now() => false,
+                ended = tokio::time::timeout(FAREWELL, &mut running) => !matches!(ended, Ok(Ok(_))),
+            };
         }
         drop(running);
+        if is_left {
+            end_it(container, nonce).await;
+        }
         let output = lock(collector).take();
         let told = std::mem::take(&mut *lock(told));
         let (code, leftovers) = self.ended_in_container(end, exit, &told)?;
@@ -121,7 +127,7 @@ impl Remote {
     pub(super) async fn stays_in_container(
         &self,
         container: Arc<dyn Container>,
-        input: Vec<u8>,
+        (nonce, input): (String, Vec<u8>),
         record: Record,
         told: Arc<Mutex<Told>>,
         limits: Limits,
@@ -134,6 +140,7 @@ impl Remote {
             let (told, failure) = (Arc::clone(&told), Arc::clone(&failure));
             process::stay_up(Arc::clone(&collector), |stop: Cancel| async move {
                 let limits = Limits::new(STANDING_DURATION_MAX, stop);
+                let input = (nonce.as_str(), input);
                 let ended = remote.by_container(&*container, input, limits, &collector, &told);
                 match ended.await {
                     Ok(finished) => finished.into_exit(),
@@ -217,6 +224,16 @@ impl Remote {
             }
         }
     }
+}
+
+/// Ends what a program has started by a second one: not every server passes the end of standard input on.
+async fn end_it(container: &dyn Container, nonce: &str) {
+    let argv = ["sh".to_owned(), "-c".into(), program::ending(nonce)];
+    let mut nothing = |_: Stream, _: &[u8]| {};
+    let end = Box::pin(std::future::pending());
+    let ending = container.exec(&argv, Vec::new(), end, ENDING_MAX, &mut nothing);
+    // What cannot be asked any more is ended by the end of its input or of its time.
+    let _ = tokio::time::timeout(ENDING_MAX, ending).await;
 }
 
 impl Finished {

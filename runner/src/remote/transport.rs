@@ -153,7 +153,7 @@ impl Remote {
             Way::Container(container) => {
                 let collector = Mutex::new(Collector::new(record));
                 return self
-                    .by_container(&**container, input, limits, &collector, &told)
+                    .by_container(&**container, (&nonce, input), limits, &collector, &told)
                     .await;
             }
         };
@@ -260,6 +260,7 @@ impl Remote {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let limits = Limits::new(left, cancel.clone());
                 let container = Arc::clone(container);
+                let input = (nonce, input);
                 let child = self.stays_in_container(container, input, record, told, limits);
                 return Ok(Standing {
                     child: child.await?,

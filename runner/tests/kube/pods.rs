@@ -1,17 +1,97 @@
 //! Scripts in pods that stay up, on a cluster whose containers' commands run on this machine: they end with their guide, with a
 //! stop, and with a runner that is killed. What ends them is the guard beside them, which sees its input end.
 
+use std::io;
 use std::path::Path;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use runbook::outcome::State;
+use runbook_lab::command::{End, Later, Process};
+use runbook_lab::kube::{Missing, Order, Programs, Settings};
+use tokio::io::AsyncWrite;
 
 use crate::book_test::step;
 use crate::cluster::{Home, yaml};
-use crate::programs::home;
+use crate::programs::{Ends, home};
 
 /// How long what was ended may still be seen.
 const END_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Commands of a cluster that neither passes the end of standard input on nor ends what has lost its connection (KWOK 0.8.0).
+struct Deaf;
+
+/// Standard input that never ends.
+struct Endless(Option<tokio::process::ChildStdin>);
+
+impl Programs for Deaf {
+    fn start(&self, order: Order) -> Later<Result<Process, Missing>> {
+        Box::pin(async move {
+            let mut child = tokio::process::Command::new(&order.command[0])
+                .args(&order.command[1..])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .map_err(|error| Missing::Program(error.to_string()))?;
+            let stdin = Endless(child.stdin.take());
+            let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+            // Nobody ends it by looking away.
+            let ended = tokio::spawn(async move { child.wait().await.ok()?.code() });
+            Ok(Process {
+                stdin: Box::new(stdin),
+                stdout: Box::new(stdout),
+                stderr: Box::new(stderr),
+                ended: Box::pin(async move {
+                    let code = ended.await.ok().flatten().unwrap_or(137);
+                    End::Code(u32::try_from(code).unwrap_or(255))
+                }),
+                control: Arc::new(Ends),
+            })
+        })
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.0.as_mut().unwrap()).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.0.as_mut().unwrap()).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        std::mem::forget(self.0.take());
+    }
+}
+
+#[test]
+fn where_the_end_of_the_input_is_not_passed_on_a_second_program_ends_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::with_programs(Settings::default(), Arc::new(Deaf));
+    let late = format!("echo $$ >{}/late; sleep 300", folder.path().display());
+    let steps = pod() + &server(folder.path()) + &script("id: late\ntimeout: 1s", &late);
+    let ran = home.book(&steps).run();
+    assert_eq!(ran.state("server"), State::Passed, "{}", ran.why("server"));
+    assert_eq!(ran.state("late"), State::TimedOut, "{}", ran.why("late"));
+    assert!(is_ended(folder.path()), "the server was not ended");
+    std::fs::copy(folder.path().join("late"), folder.path().join("pid")).unwrap();
+    assert!(is_ended(folder.path()), "the late one was not ended");
+}
 
 /// A pod that runs and is ready.
 fn pod() -> String {

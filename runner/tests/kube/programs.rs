@@ -16,7 +16,7 @@ pub(crate) fn home() -> Home {
 struct Shell;
 
 /// Ends with the child, which is ended when it is dropped.
-struct Ends;
+pub(crate) struct Ends;
 
 impl Control for Ends {
     fn signal(&self, _name: &str) {}
