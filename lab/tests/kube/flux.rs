@@ -1,8 +1,10 @@
 //! Flux: from a directory to objects that are there and healthy, and failures that are told.
 
 use std::path::Path;
+use std::time::Duration;
 
 use runbook_lab::kube::{FluxSettings, Settings};
+
 use serde_json::{Value, json};
 
 use crate::support::{Lab, condition, lab_with};
@@ -248,6 +250,15 @@ async fn what_does_not_work_is_not_ready() {
             own["metadata"]["generation"]
         );
     }
+    // What has failed is tried again at its time, not at once and for ever.
+    let nowhere = format!("{KUSTOMIZATIONS}/nowhere");
+    let version = async || {
+        let own = lab.get(&nowhere).await.is(200);
+        own["metadata"]["resourceVersion"].clone()
+    };
+    let before = version().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(version().await, before);
     let mut still = kustomization("still", json!({"path": "./good", "suspend": true}));
     still["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": "now"});
     lab.post(KUSTOMIZATIONS, still).await.is(201);

@@ -16,6 +16,8 @@ use crate::kube::state::State;
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     times: HashMap<String, BTreeMap<String, Instant>>,
+    /// What was last, of each object.
+    last: HashMap<String, BTreeMap<&'static str, String>>,
     /// The name of the event of an object, reason and message.
     events: HashMap<(String, String, String), (String, String)>,
 }
@@ -52,8 +54,23 @@ impl Marks {
         }
     }
 
+    /// Remembers what was last.
+    pub(crate) fn remember(&mut self, uid: &str, what: &'static str, value: &str) {
+        let last = self.last.entry(uid.to_owned()).or_default();
+        last.insert(what, value.to_owned());
+    }
+
+    /// Whether that was last.
+    pub(crate) fn was_last(&self, uid: &str, what: &'static str, value: &str) -> bool {
+        self.last
+            .get(uid)
+            .and_then(|last| last.get(what))
+            .is_some_and(|last| last == value)
+    }
+
     pub(crate) fn forget(&mut self, uid: &str) {
         self.times.remove(uid);
+        self.last.remove(uid);
         self.events.retain(|(own, _, _), _| own != uid);
     }
 

@@ -57,10 +57,10 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
     let revision = source(state, value);
     let settled = is_settled(state, value);
     let waits = state.marks.has(&uid, "waiting");
-    let attempted = value["status"]["lastAttemptedRevision"]
-        .as_str()
-        .unwrap_or_default();
-    let same = revision.as_ref().is_ok_and(|(own, _)| own == attempted);
+    // Not what the status says: a revision without the path is not said to have been attempted.
+    let same = revision
+        .as_ref()
+        .is_ok_and(|(own, _)| state.marks.was_last(&uid, "tried", own));
     if settled && same && !waits {
         let wait = if is_ready(value) { interval } else { retry };
         if let Some(left) = state.marks.left(&uid, "interval", wait) {
@@ -100,6 +100,7 @@ pub(super) fn react(state: &mut State, live: &Arc<Object>) -> Option<Duration> {
         fail(state, live, "ReconciliationFailed", &text);
         return Some(retry);
     }
+    state.marks.remember(&uid, "tried", &revision);
     match reconcile(state, live, &revision, &tree, &checks) {
         Ok(true) => Some(interval),
         Ok(false) => Some(LOOK),
