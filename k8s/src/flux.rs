@@ -252,49 +252,92 @@ async fn wait_for(
     limit: Duration,
 ) -> Result<Vec<Value>, Error> {
     let keys: BTreeSet<Key> = queries.iter().filter_map(Query::key).collect();
+    let mut wanted = Wanted {
+        keys,
+        sources_of: BTreeMap::new(),
+        token,
+        deadline,
+        limit,
+    };
     // Their sources are watched too: they may move meanwhile.
-    let mut sources_of: BTreeMap<Key, Key> = BTreeMap::new();
     let mut watching = queries.to_vec();
     for query in queries
         .iter()
         .filter(|query| query.resource.kind == "Kustomization")
     {
-        let object = client.get(query).await?;
+        let object = match client.get(query).await {
+            // Another one may be about to make it.
+            Err(error) if error.is_absent() => {
+                let mut watched = Watched::start(client, queries);
+                let all_there =
+                    |watched: &Watched| wanted.keys.iter().all(|key| watched.get(key).is_some());
+                wanted.wait(client, &mut watched, all_there).await?;
+                client.get(query).await?
+            }
+            found => found?,
+        };
         let (Some((kind, namespace, name)), Some(key)) = (source(&object), query.key()) else {
             continue;
         };
         let source = Query::one(&kind_of(client, &kind).await?, Some(&namespace), &name);
         if let Some(source_key) = source.key() {
-            sources_of.insert(key, source_key);
+            wanted.sources_of.insert(key, source_key);
             watching.push(source);
         }
     }
     let mut watched = Watched::start(client, &watching);
-    loop {
-        match judge(&keys, &watched, &sources_of, token) {
-            Looked::Ready => break,
-            Looked::Failed(standings) => {
-                return Err(Error::Failed(evidence::gather(client, standings).await));
-            }
-            Looked::Waits(standings) => {
-                match tokio::time::timeout_at(deadline, watched.next()).await {
-                    Ok(Ok(Seen::Deleted(key))) if keys.contains(&key) => {
-                        return Err(Error::Deleted {
-                            what: key.to_string(),
-                        });
-                    }
-                    Ok(seen) => drop(seen?),
-                    Err(_) => return Err(evidence::deadline(client, standings, limit).await),
-                }
-            }
-        }
-    }
-    let mut found: Vec<Value> = keys
+    wanted.wait(client, &mut watched, |_| false).await?;
+    let mut found: Vec<Value> = wanted
+        .keys
         .iter()
         .filter_map(|key| watched.get(key).cloned())
         .collect();
     found.iter_mut().for_each(without_managed_fields);
     Ok(found)
+}
+
+/// What is awaited of which objects, and until when.
+struct Wanted<'a> {
+    keys: BTreeSet<Key>,
+    sources_of: BTreeMap<Key, Key>,
+    token: Option<&'a str>,
+    deadline: Instant,
+    limit: Duration,
+}
+
+impl Wanted<'_> {
+    /// Waits until all are as wanted, or what is watched is enough for now.
+    async fn wait(
+        &self,
+        client: &Client,
+        watched: &mut Watched,
+        is_enough: impl Fn(&Watched) -> bool,
+    ) -> Result<(), Error> {
+        loop {
+            if is_enough(watched) {
+                return Ok(());
+            }
+            match judge(&self.keys, watched, &self.sources_of, self.token) {
+                Looked::Ready => return Ok(()),
+                Looked::Failed(standings) => {
+                    return Err(Error::Failed(evidence::gather(client, standings).await));
+                }
+                Looked::Waits(standings) => {
+                    match tokio::time::timeout_at(self.deadline, watched.next()).await {
+                        Ok(Ok(Seen::Deleted(key))) if self.keys.contains(&key) => {
+                            return Err(Error::Deleted {
+                                what: key.to_string(),
+                            });
+                        }
+                        Ok(seen) => drop(seen?),
+                        Err(_) => {
+                            return Err(evidence::deadline(client, standings, self.limit).await);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 enum Looked {

@@ -113,10 +113,27 @@ async fn a_commit_is_reconciled_suspended_resumed_and_a_bad_one_told() {
          apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: apps}}\nspec: {{interval: 10m, path: ./apps, prune: true, wait: true, timeout: 1m, sourceRef: {{kind: GitRepository, name: home}}}}\n",
         repository.url
     );
-    place.apply(&text).await.expect("ready");
     let apps = flux::object(&place.client, "Kustomization/apps", &namespace)
         .await
         .expect("a kind of Flux");
+    // It is waited for before it is there, as that of a cluster that is only being bootstrapped.
+    let error = flux::ready(
+        &place.client,
+        std::slice::from_ref(&apps),
+        Duration::from_millis(300),
+    )
+    .await
+    .expect_err("it is not there");
+    assert!(
+        matches!(&error, Error::Deadline { pending, .. } if pending[0].standing.state == "NotFound"),
+        "{error:?}"
+    );
+    let (applied, found) = tokio::join!(
+        place.apply(&text),
+        flux::ready(&place.client, std::slice::from_ref(&apps), LIMIT)
+    );
+    applied.expect("ready");
+    assert_eq!(found.expect("ready").len(), 1);
     let all = flux::all(&place.client, &namespace).await.expect("listed");
     assert_eq!(all.len(), 2);
     let found = flux::ready(&place.client, &all, LIMIT)
