@@ -423,7 +423,8 @@ mod tests {
                 let started = Instant::now();
                 let (out, _, code) = end(start(&shell, text, seconds), open);
                 let took = started.elapsed();
-                assert!(took < Duration::from_secs(8), "{took:?} {shell:?}");
+                // Far less than the script's own time, and than the limit where that is not what ends it.
+                assert!(took < Duration::from_secs(30), "{took:?} {shell:?}");
                 assert_eq!(
                     (out.as_str(), code.as_str()),
                     ("up\n", "137 0"),
