@@ -13,23 +13,7 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 /// The roots of the programs that listen at an address, alone or with all others, in the network of a process. Each is the
 /// end of a path: the file system it lies on may be mounted anywhere.
 pub(super) fn roots(place: u32, at: SocketAddr) -> Vec<PathBuf> {
-    let tables = ["tcp", "tcp6"]
-        .map(|name| fs::read_to_string(format!("/proc/{place}/net/{name}")).unwrap_or_default());
-    let sockets: Vec<String> = tables
-        .iter()
-        .flat_map(|table| table.lines().skip(1))
-        .filter_map(|line| socket(line, at))
-        .collect();
-    if sockets.is_empty() {
-        return Vec::new();
-    }
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|process| holds(process, &sockets))
+    holders(place, |line| socket(line, at))
         .filter_map(|process| root(&process))
         .collect()
 }
@@ -42,26 +26,29 @@ pub(super) fn mark(
     own: SocketAddr,
     variable: &str,
 ) -> Option<String> {
+    let mut marks =
+        holders(place, |line| connection(line, peer, own)).map(|process| value(&process, variable));
+    let first = marks.next()??;
+    marks
+        .all(|other| other.as_ref() == Some(&first))
+        .then_some(first)
+}
+
+/// The processes that hold the sockets which `wanted` finds in the lines of a network's tables.
+fn holders(place: u32, wanted: impl Fn(&str) -> Option<String>) -> impl Iterator<Item = PathBuf> {
     let tables = ["tcp", "tcp6"]
         .map(|name| fs::read_to_string(format!("/proc/{place}/net/{name}")).unwrap_or_default());
     let sockets: Vec<String> = tables
         .iter()
         .flat_map(|table| table.lines().skip(1))
-        .filter_map(|line| connection(line, peer, own))
+        .filter_map(wanted)
         .collect();
-    if sockets.is_empty() {
-        return None;
-    }
-    let processes = fs::read_dir("/proc").ok()?;
-    let mut marks = processes
-        .flatten()
+    // Where nobody has such a socket nobody need be looked at.
+    let processes = (!sockets.is_empty()).then(|| fs::read_dir("/proc"));
+    let processes = processes.into_iter().flatten().flatten().flatten();
+    processes
         .map(|entry| entry.path())
-        .filter(|process| holds(process, &sockets))
-        .map(|process| value(&process, variable));
-    let first = marks.next()??;
-    marks
-        .all(|other| other.as_ref() == Some(&first))
-        .then_some(first)
+        .filter(move |process| holds(process, &sockets))
 }
 
 /// The value of a variable that a process was started with.

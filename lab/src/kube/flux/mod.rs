@@ -35,6 +35,7 @@ use serde_json::Value;
 use super::controllers::condition;
 use super::object::{self, Object};
 use super::state::State;
+use conditions::Status;
 
 pub use kustomize::kustomized;
 
@@ -171,6 +172,25 @@ fn leaves(state: &mut State, live: &Arc<Object>) -> bool {
         let_go(state, live);
     }
     true
+}
+
+/// Says that no further try can help, since the spec's expressions are none: nothing is done until it is another spec.
+fn give_up(state: &mut State, live: &Arc<Object>, manager: &str, text: &str, event: &str) {
+    const REASON: &str = "InvalidCELExpression";
+    let message = format!("{TERMINAL}: {text}");
+    let mut status = Status::of(&live.value);
+    let told = status
+        .condition("Stalled")
+        .is_some_and(|one| one["message"] == message.as_str());
+    status.drop(&["Reconciling"]);
+    status.mark("Stalled", "True", REASON, &message);
+    status.mark("Ready", "False", REASON, &message);
+    status.observe();
+    status.handle(&live.value);
+    let live = status.write(state, live, manager);
+    if !told {
+        state.event(&live.value, "Warning", REASON, event, manager);
+    }
 }
 
 /// Looks again at what waits for that object of the same table.

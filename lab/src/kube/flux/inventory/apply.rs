@@ -106,14 +106,17 @@ fn one(
     {
         undo_by_hand(state, &resource, live);
     }
-    let tried = state.apply(
-        &resource,
-        &namespace,
-        &name,
-        normal(value),
-        true,
-        &mut write,
-    );
+    let mut apply = |state: &mut State| {
+        state.apply(
+            &resource,
+            &namespace,
+            &name,
+            normal(value),
+            true,
+            &mut write,
+        )
+    };
+    let tried = apply(state);
     let forced = kustomization["spec"]["force"] == true || says(value, "force", "enabled");
     let tried = match (tried, &live) {
         (Err(refusal), Some(live))
@@ -123,14 +126,7 @@ fn one(
                 return Ok(entry("created"));
             }
             state.end(&live.value);
-            state.apply(
-                &resource,
-                &namespace,
-                &name,
-                normal(value),
-                true,
-                &mut write,
-            )
+            apply(state)
         }
         (tried, _) => tried,
     };

@@ -10,18 +10,25 @@ use crate::kube::flux::tree::Tree;
 use crate::kube::object;
 use crate::kube::state::State;
 
+const OCI_TABLE: &str = "ocirepositories.source.toolkit.fluxcd.io";
+
+/// Kind, namespace and name of the source.
+fn reference(value: &Value) -> (&str, &str, &str) {
+    let own = &value["spec"]["sourceRef"];
+    let text = |key: &str| own[key].as_str();
+    let namespace = text("namespace").unwrap_or(object::namespace(value));
+    (
+        text("kind").unwrap_or_default(),
+        namespace,
+        text("name").unwrap_or_default(),
+    )
+}
+
 /// The revision and the files of the source, or why there are none.
 pub(super) fn source(state: &State, value: &Value) -> Result<(String, Arc<Tree>), String> {
-    let reference = &value["spec"]["sourceRef"];
-    let namespace = reference["namespace"]
-        .as_str()
-        .unwrap_or(object::namespace(value));
-    let (kind, name) = (
-        reference["kind"].as_str().unwrap_or_default(),
-        reference["name"].as_str().unwrap_or_default(),
-    );
+    let (kind, namespace, name) = reference(value);
     let table = match kind {
-        "OCIRepository" => "ocirepositories.source.toolkit.fluxcd.io",
+        "OCIRepository" => OCI_TABLE,
         "GitRepository" => "gitrepositories.source.toolkit.fluxcd.io",
         other => return Err(format!("the lab serves no source of kind `{other}`")),
     };
@@ -44,15 +51,11 @@ pub(super) fn source(state: &State, value: &Value) -> Result<(String, Arc<Tree>)
 
 /// The revision of what an artifact was made of, as its maker noted it.
 pub(super) fn origin_revision(state: &State, value: &Value) -> Option<String> {
-    let reference = &value["spec"]["sourceRef"];
-    let namespace = reference["namespace"]
-        .as_str()
-        .unwrap_or(object::namespace(value));
-    let table = match reference["kind"].as_str()? {
-        "OCIRepository" => "ocirepositories.source.toolkit.fluxcd.io",
-        _ => return None,
-    };
-    let source = state.get(table, namespace, reference["name"].as_str()?)?;
+    let (kind, namespace, name) = reference(value);
+    if kind != "OCIRepository" {
+        return None;
+    }
+    let source = state.get(OCI_TABLE, namespace, name)?;
     let noted =
         &source.value["status"]["artifact"]["metadata"]["org.opencontainers.image.revision"];
     noted.as_str().map(str::to_owned)
@@ -62,17 +65,6 @@ pub(super) fn dependency(state: &State, value: &Value, revision: &str) -> Option
     let missing = |key: &str, name: &str| {
         format!(
             "dependency '{key}' not found: kustomizations.kustomize.toolkit.fluxcd.io \"{name}\" not found"
-        )
-    };
-    let reference = |value: &Value| {
-        let own = &value["spec"]["sourceRef"];
-        let namespace = own["namespace"]
-            .as_str()
-            .unwrap_or(object::namespace(value));
-        (
-            own["kind"].clone(),
-            own["name"].clone(),
-            namespace.to_owned(),
         )
     };
     let fits = |other: &Value| {

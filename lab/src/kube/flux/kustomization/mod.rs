@@ -15,7 +15,7 @@ use super::conditions::Status;
 use super::depends::Unmet;
 use super::inventory::{self, Entry};
 use super::tree::{Tree, hexadecimal};
-use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, TERMINAL, go};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, TERMINAL, give_up, go};
 use super::{decryption, kustomize, substitute};
 use super::{duration, is_ready, is_settled, keep, let_go, scripted};
 use crate::kube::object::{self, Object};
@@ -156,23 +156,10 @@ fn unserved(spec: &Value) -> Option<String> {
         .map(|key| format!("the lab knows no `spec.{key}`"))
 }
 
-/// A spec that no further try can help; nothing is done until it is another.
+/// A spec that no further try can help; the event says that too.
 fn invalid(state: &mut State, live: &Arc<Object>, text: &str) -> Option<Duration> {
-    const REASON: &str = "InvalidCELExpression";
-    let message = format!("{TERMINAL}: {text}");
-    let mut status = Status::of(&live.value);
-    let told = status
-        .condition("Stalled")
-        .is_some_and(|one| one["message"] == message.as_str());
-    status.drop(&["Reconciling"]);
-    status.mark("Stalled", "True", REASON, &message);
-    status.mark("Ready", "False", REASON, &message);
-    status.observe();
-    status.handle(&live.value);
-    let live = status.write(state, live, MANAGER);
-    if !told {
-        state.event(&live.value, "Warning", REASON, &message, MANAGER);
-    }
+    let event = format!("{TERMINAL}: {text}");
+    give_up(state, live, MANAGER, text, &event);
     None
 }
 

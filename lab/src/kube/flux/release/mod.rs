@@ -21,7 +21,7 @@ use super::checks::Checks;
 use super::conditions::Status;
 use super::depends::Unmet;
 use super::tree::sha256;
-use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, TERMINAL, account};
+use super::{DEPENDENCY, FINALIZER, INTERVAL, LOOK, account, give_up};
 use super::{duration, is_settled, keep, let_go, scripted};
 use crate::kube::object::{self, Object};
 use crate::kube::state::State;
@@ -226,23 +226,9 @@ fn unserved(state: &State, value: &Value) -> Option<(&'static str, String)> {
     Some(("StateError", text))
 }
 
-/// A spec that no further try can help; nothing is done until it is another.
+/// A spec that no further try can help.
 fn invalid(state: &mut State, live: &Arc<Object>, text: &str) -> Option<Duration> {
-    const REASON: &str = "InvalidCELExpression";
-    let message = format!("{TERMINAL}: {text}");
-    let mut status = Status::of(&live.value);
-    let told = status
-        .condition("Stalled")
-        .is_some_and(|one| one["message"] == message.as_str());
-    status.drop(&["Reconciling"]);
-    status.mark("Stalled", "True", REASON, &message);
-    status.mark("Ready", "False", REASON, &message);
-    status.observe();
-    status.handle(&live.value);
-    let live = status.write(state, live, MANAGER);
-    if !told {
-        state.event(&live.value, "Warning", REASON, text, MANAGER);
-    }
+    give_up(state, live, MANAGER, text, text);
     None
 }
 

@@ -213,28 +213,20 @@ fn over(state: &mut State, status: &mut Status, hooks: &[Hook], uid: &str, faile
     if status.value["history"][0]["testHooks"].is_null() {
         status.value["history"][0]["testHooks"] = json!({});
     }
-    for (number, hook) in hooks.iter().enumerate() {
-        let phase = if number < trial.done {
-            "Succeeded"
+    let ran = hooks.iter().take(trial.done + usize::from(failed));
+    for (number, hook) in ran.enumerate() {
+        let (phase, when) = if number < trial.done {
+            ("Succeeded", "hook-succeeded")
         } else {
-            "Failed"
+            ("Failed", "hook-failed")
         };
         let began = trial.began.clone().unwrap_or_else(object::now);
-        if number < trial.done || (failed && number == trial.done) {
-            note(status, hook, &began, phase);
-        }
-    }
-    stop(state, uid);
-    for (number, hook) in hooks.iter().enumerate() {
-        let when = if number < trial.done {
-            "hook-succeeded"
-        } else {
-            "hook-failed"
-        };
-        if hook.goes(when) && (number < trial.done || failed && number == trial.done) {
+        note(status, hook, &began, phase);
+        if hook.goes(when) {
             action::remove(state, std::slice::from_ref(&hook.object));
         }
     }
+    stop(state, uid);
 }
 
 fn passed(state: &mut State, live: &Arc<Object>, mut status: Status, hooks: &[Hook]) -> Again {
