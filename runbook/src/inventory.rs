@@ -107,6 +107,14 @@ impl Inventory {
         self.guests.iter().find(|guest| guest.name == name)
     }
 
+    /// The guest that a target names: by its name or its number.
+    pub fn guest_called(&self, name: &str) -> Option<&Guest> {
+        let is_number = |vmid: i64| name.parse() == Ok(vmid);
+        self.guests
+            .iter()
+            .find(|guest| guest.name == name || guest.vmid.is_some_and(is_number))
+    }
+
     /// Whether a target can be: it is in the inventory, or a number, or needs none.
     ///
     /// # Errors

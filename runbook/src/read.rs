@@ -8,7 +8,7 @@ mod check;
 mod target;
 
 pub use args::Args;
-pub use check::{check, check_fields, deferred};
+pub use check::{check, check_fields, deferred, is_numbered};
 pub(crate) use check::{reference, unknown_key};
 pub use target::target;
 

@@ -185,6 +185,12 @@ pub fn prune(book_root: &Path, keep: usize) {
     }
 }
 
+/// Where the journals of a book's runs are: of all that have a directory.
+pub fn paths(book_root: &Path) -> impl Iterator<Item = PathBuf> {
+    let runs = fs::read_dir(runs_dir(book_root)).into_iter().flatten();
+    runs.flatten().map(|run| run.path().join("events.jsonl"))
+}
+
 /// Whether a journal's run goes on: its runner holds a lock on it for as long as it lives.
 pub fn goes_on(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))

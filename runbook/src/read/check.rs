@@ -184,7 +184,8 @@ fn disk(node: &Node) -> Result<(), ReadError> {
     }
 }
 
-fn is_numbered(key: &str, word: &str) -> bool {
+/// Whether a key is a word and a number: `mp0`.
+pub fn is_numbered(key: &str, word: &str) -> bool {
     let number = key.strip_prefix(word);
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }

@@ -90,11 +90,13 @@ pub async fn run_detached(
 
 /// What a machine of the lab is called when it lacks something: `the lab's pve1`.
 pub fn lab_name(remote: &Remote) -> String {
-    let name = remote.name();
-    format!(
-        "the lab's {}",
-        name.split_once('/').map_or(name, |(_, name)| name)
-    )
+    lab_target(remote.name())
+}
+
+/// The same of a target: `node/pve1`.
+pub fn lab_target(target: &str) -> String {
+    let name = target.split_once('/').map_or(target, |(_, name)| name);
+    format!("the lab's {name}")
 }
 
 /// How a step ends whose machine cannot be used.

@@ -98,8 +98,7 @@ impl Sink for Shared<LineBuilder> {
     }
 }
 
-/// GitHub's annotations are printed as they come, the summary is read at the end.
-/// Prints GitHub's annotations as they come.
+/// Prints GitHub's annotations as they come; the summary is read at the end.
 pub(super) struct Annotations {
     /// What gathers the summary too.
     pub(super) github: Shared<Github>,

@@ -11,7 +11,7 @@ use super::context::{Cx, Up};
 use super::job::Job;
 use super::judge::{self, Clock, judge};
 use super::outcome::Outcome;
-use crate::action::{Ended, Failure, Report, script};
+use crate::action::{Ended, Failure, Report, elsewhere, script};
 use crate::process::{Background, Exit, GRACE, Output, Record, spawn_background};
 
 /// How often is looked whether it is ready.
@@ -159,10 +159,7 @@ fn ended(cx: &Cx, job: &Job<'_>, exit: Option<&Exit>) -> Outcome {
     {
         let place = match job.target {
             Target::Local => "this machine".to_owned(),
-            _ => {
-                let target = cx.target_text.split_once('/');
-                format!("the lab's {}", target.map_or("machine", |(_, name)| name))
-            }
+            _ => elsewhere::lab_target(&cx.target_text),
         };
         let missing = Ended::Missing(format!("{place} has no `{program}`"));
         return *judge::ended(Report::of(missing));

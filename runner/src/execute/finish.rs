@@ -324,9 +324,7 @@ fn node_of(run: &Run, target: &str) -> Option<String> {
     match target.split_once('/')? {
         ("node", name) => Some(name.to_owned()),
         ("lxc" | "vm", name) => {
-            let is_it = |vmid: i64| name.parse() == Ok(vmid);
-            let mut guests = inventory.guests.iter();
-            let guest = guests.find(|guest| guest.name == name || guest.vmid.is_some_and(is_it))?;
+            let guest = inventory.guest_called(name)?;
             guest.node.get("node")?.as_text().map(str::to_owned)
         }
         _ => None,

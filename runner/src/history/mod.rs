@@ -8,6 +8,7 @@ mod index;
 mod line;
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -199,20 +200,12 @@ pub fn recover(book_root: &Path) -> Result<Vec<HistoryLine>, HistoryError> {
 fn without_line(book_root: &Path, lines: &[HistoryLine]) -> Result<Vec<HistoryLine>, HistoryError> {
     let known: HashSet<&str> = lines.iter().map(|line| line.run.as_str()).collect();
     let mut found = Vec::new();
-    for entry in fs::read_dir(journal::runs_dir(book_root))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        if entry
-            .file_name()
-            .to_str()
-            .is_some_and(|run| known.contains(run))
-        {
-            continue;
-        }
-        let path = entry.path().join("events.jsonl");
-        if journal::goes_on(&path) {
+    for path in journal::paths(book_root) {
+        let run = path.parent().and_then(Path::file_name);
+        let is_known = run
+            .and_then(OsStr::to_str)
+            .is_some_and(|run| known.contains(run));
+        if is_known || journal::goes_on(&path) {
             continue;
         }
         let events = match journal::read(&path) {
@@ -231,10 +224,9 @@ fn without_line(book_root: &Path, lines: &[HistoryLine]) -> Result<Vec<HistoryLi
 pub fn rebuild(book_root: &Path) -> Result<usize, HistoryError> {
     let _alone = alone(book_root)?;
     let mut lines = load(book_root)?;
-    let runs = journal::runs_dir(book_root);
-    for entry in fs::read_dir(&runs).into_iter().flatten().flatten() {
+    for path in journal::paths(book_root) {
         // What cannot be read is told: a history without that run would look whole.
-        let events = match journal::read(&entry.path().join("events.jsonl")) {
+        let events = match journal::read(&path) {
             Err(error) if error.is_absent() => continue,
             read => read?,
         };

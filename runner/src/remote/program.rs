@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::marks::MARK;
 use super::quote::{assignment, quote};
 use super::transport::Way;
 
@@ -158,7 +159,7 @@ impl Script {
         };
         let mut data = format!(
             "command -v {program} >/dev/null 2>&1 || {{ echo 'sh: 1: {program}: not found' >&2; exit 127; }}\n\
-             unset LC_ALL IFS\nexport HOME RUNBOOK_STEP={nonce}\n"
+             unset LC_ALL IFS\nexport HOME {MARK}={nonce}\n"
         )
         .into_bytes();
         for (name, value) in &self.env {
@@ -208,7 +209,7 @@ fn members(nonce: &str, more: &str) -> String {
     );
     let _ = write!(
         line,
-        "rb_all() {{ grep -slF RUNBOOK_STEP={nonce} /proc/[0-9]*/environ 2>/dev/null | \
+        "rb_all() {{ grep -slF {MARK}={nonce} /proc/[0-9]*/environ 2>/dev/null | \
          while IFS=/ read -r rb_x rb_x rb_c rb_x; do echo $rb_c; done; {more}; }}; "
     );
     line.push_str(

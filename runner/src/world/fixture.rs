@@ -134,10 +134,7 @@ fn guest_of<'a>(inventory: &'a Inventory, step: &Step) -> Option<&'a Guest> {
     if let Some((kind, name)) = target.split_once('/')
         && matches!(kind, "lxc" | "vm")
     {
-        return inventory
-            .guests
-            .iter()
-            .find(|guest| guest.name == name || name.parse() == Ok(guest.vmid.unwrap_or(-1)));
+        return inventory.guest_called(name);
     }
     let vars = step.args.get("vars");
     let number = step

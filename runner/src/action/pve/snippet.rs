@@ -3,6 +3,8 @@
 //! The API takes the name of such a file and never its content, so it is written on the node. Its name has the sum of its
 //! content: whether a machine has this text is seen by the API alone, and a file that others use is never changed.
 
+use std::collections::BTreeSet;
+
 use runbook_proxmox::guest::{Guest, Kind};
 use runbook_proxmox::{cluster, storage};
 use serde_json::Value;
@@ -95,7 +97,7 @@ fn owner(volume: &str) -> Option<&str> {
 /// # Errors
 ///
 /// When they cannot be read.
-async fn named(world: &World, guest: &Guest) -> Done<Vec<String>> {
+async fn named(world: &World, guest: &Guest) -> Done<BTreeSet<String>> {
     let all = async {
         let mut configs = vec![world.client.call(&guest.config()).await?];
         for snapshot in guest.read_snapshots(&world.client).await? {
@@ -107,21 +109,16 @@ async fn named(world: &World, guest: &Guest) -> Done<Vec<String>> {
     let configs = match world.read(async { Ok(all.await) }).await? {
         Ok(configs) => configs,
         // The list of all machines lags behind: it has gone meanwhile.
-        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) if error.is_not_found() => return Ok(BTreeSet::new()),
         Err(error) => return Err(error.into()),
     };
     let texts = configs.iter().filter_map(|config| config.get("cicustom"));
-    let mut volumes: Vec<String> = texts
-        .filter_map(Value::as_str)
-        .flat_map(|text| {
-            let pairs = Pairs::parse(text);
-            let values = pairs.iter().map(|(_, value)| value.to_owned());
-            values.collect::<Vec<_>>()
-        })
-        .collect();
-    volumes.sort();
-    volumes.dedup();
-    Ok(volumes)
+    let volumes = texts.filter_map(Value::as_str).flat_map(|text| {
+        let pairs = Pairs::parse(text);
+        let values = pairs.iter().map(|(_, value)| value.to_owned());
+        values.collect::<Vec<_>>()
+    });
+    Ok(volumes.collect())
 }
 
 /// The files that a machine names and a book has given.
@@ -129,7 +126,7 @@ async fn named(world: &World, guest: &Guest) -> Done<Vec<String>> {
 /// # Errors
 ///
 /// When they cannot be read.
-pub async fn given(world: &World, guest: &Guest) -> Done<Vec<String>> {
+pub async fn given(world: &World, guest: &Guest) -> Done<BTreeSet<String>> {
     let mut volumes = named(world, guest).await?;
     volumes.retain(|volume| owner(volume).is_some());
     Ok(volumes)
@@ -140,28 +137,28 @@ pub async fn given(world: &World, guest: &Guest) -> Done<Vec<String>> {
 /// # Errors
 ///
 /// When they cannot be read.
-pub async fn given_to(world: &World, vmid: u32) -> Done<Vec<String>> {
+pub async fn given_to(world: &World, vmid: u32) -> Done<BTreeSet<String>> {
     match world.read(cluster::find_guest(&world.client, vmid)).await? {
         Some(listed) if listed.guest.kind == Kind::Qemu => given(world, &listed.guest).await,
-        _ => Ok(Vec::new()),
+        _ => Ok(BTreeSet::new()),
     }
 }
 
-/// Whether any machine of the cluster names a file, beside one that goes: a copy names that of its original.
+/// The files that machines of the cluster name, beside one that goes: a copy names that of its original.
 ///
 /// # Errors
 ///
 /// When they cannot be read.
-pub async fn is_named(world: &World, volume: &str, beside: Option<&Guest>) -> Done<bool> {
+pub async fn named_by_others(world: &World, beside: Option<&Guest>) -> Done<BTreeSet<String>> {
     let guests = world.read(cluster::guests(&world.client)).await?;
     let machines = guests.into_iter().map(|listed| listed.guest);
+    let mut volumes = BTreeSet::new();
     for guest in machines.filter(|guest| guest.kind == Kind::Qemu) {
-        let goes = beside.is_some_and(|gone| gone.vmid == guest.vmid);
-        if !goes && named(world, &guest).await?.iter().any(|is| is == volume) {
-            return Ok(true);
+        if beside.is_none_or(|gone| gone.vmid != guest.vmid) {
+            volumes.extend(named(world, &guest).await?);
         }
     }
-    Ok(false)
+    Ok(volumes)
 }
 
 /// Whether the file is there.

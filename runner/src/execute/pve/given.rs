@@ -1,5 +1,6 @@
 //! The text that a virtual machine's cloud-init reads, and the node where it is written.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -102,8 +103,9 @@ impl Given {
     /// Removes what the machine had before, where nobody names it any more; why it stays is a remark.
     pub(super) async fn tidy(&self, world: &World) -> Option<String> {
         let before = self.before().clone()?;
-        let dropped = drop_volume(world, self.shell(), &before.volume, None).await;
-        Some(stays(&before.volume, &before.node, &dropped.err()?))
+        let dropped = self.remove(world, std::iter::once(&before.volume)).await;
+        let (volume, stop) = dropped.err()?;
+        Some(stays(volume, &before.node, &stop))
     }
 
     /// Takes a change back, and its text with it.
@@ -111,22 +113,19 @@ impl Given {
         if let Some(before) = &former.snippet_before {
             before.write(self.shell()?).await?;
         }
-        let mut goes: Vec<String> = former.snippet.iter().cloned().collect();
+        let mut goes: BTreeSet<String> = former.snippet.iter().cloned().collect();
         if former.was == life::Was::Absent
             && let Some(vmid) = former.vmid
         {
             // Others than the first may have been given since.
             goes.extend(snippet::given_to(world, vmid).await?);
-            goes.sort();
-            goes.dedup();
         }
         life::restore(world, former)
             .await
             .map_err(|message| Stop::from(Failure::new(message)))?;
-        for volume in &goes {
-            self.remove(world, volume).await?;
-        }
-        Ok(())
+        let removed = self.remove(world, goes.iter()).await;
+        removed
+            .map_err(|(volume, stop)| Failure::new(stays(volume, &self.snippet.node, &stop)).into())
     }
 
     /// Writes it where it is missing.
@@ -137,11 +136,26 @@ impl Given {
         Ok(self.snippet.write(self.shell()?).await?)
     }
 
-    /// Removes a file that nobody names any more.
-    async fn remove(&self, world: &World, volume: &str) -> Done<()> {
-        let dropped = drop_volume(world, self.shell(), volume, None).await;
-        let node = &self.snippet.node;
-        dropped.map_err(|stop| Stop::from(Failure::new(stays(volume, node, &stop))))
+    /// Removes files that nobody names any more.
+    ///
+    /// # Errors
+    ///
+    /// The first one that stays, and why.
+    async fn remove<'a>(
+        &self,
+        world: &World,
+        mut volumes: impl Iterator<Item = &'a String>,
+    ) -> Result<(), (&'a str, Stop)> {
+        let Some(first) = volumes.next() else {
+            return Ok(());
+        };
+        let named = snippet::named_by_others(world, None).await;
+        let named = named.map_err(|stop| (first.as_str(), stop))?;
+        for volume in std::iter::once(first).chain(volumes) {
+            let dropped = drop_volume(self.shell(), volume, &named).await;
+            dropped.map_err(|stop| (volume.as_str(), stop))?;
+        }
+        Ok(())
     }
 
     fn shell(&self) -> Done<&Shell> {

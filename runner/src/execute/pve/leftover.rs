@@ -1,5 +1,6 @@
 //! The texts of cloud-init that a virtual machine which goes leaves behind: files of ours that nobody names any more.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use runbook::model::Target;
@@ -36,7 +37,7 @@ pub(super) async fn shell(cx: &Cx, node: &str, deadline: Instant) -> Read<Option
 /// The files of a machine that goes.
 pub(super) struct Leftover {
     node: String,
-    volumes: Vec<String>,
+    volumes: BTreeSet<String>,
     /// The node; none where it is only looked, or why it cannot be used.
     shell: Result<Option<Shell>, String>,
 }
@@ -77,24 +78,31 @@ impl Leftover {
         let (Some(seen), Some(diff)) = (&found.seen, &mut found.diff) else {
             return Ok(());
         };
-        for volume in &self.volumes {
-            if !snippet::is_named(world, volume, Some(&seen.guest)).await? {
-                diff.push_str(&format!("\n- {volume} on {}", self.node));
-            }
+        let others = snippet::named_by_others(world, Some(&seen.guest)).await?;
+        for volume in self.volumes.difference(&others) {
+            diff.push_str(&format!("\n- {volume} on {}", self.node));
         }
         Ok(())
     }
 
     /// Removes the files, now that the machine is gone; why one stays is a remark.
     pub(super) async fn remove(&self, world: &World, guest: &Guest) -> Option<String> {
+        let shell = match &self.shell {
+            Ok(Some(shell)) => Ok(shell),
+            Ok(None) => return None,
+            Err(why) => Err(why),
+        };
+        let others = snippet::named_by_others(world, Some(guest)).await;
         let mut stay = Vec::new();
         for volume in &self.volumes {
-            let shell = match &self.shell {
-                Ok(Some(shell)) => Ok(shell),
-                Ok(None) => continue,
-                Err(why) => Err(Stop::from(Failure::new(why.clone()))),
+            let dropped = match &others {
+                Ok(others) => {
+                    let shell = shell.map_err(|why| Failure::new(why.clone()).into());
+                    drop_volume(shell, volume, others).await
+                }
+                Err(stop) => Err(Failure::new(stop.message()).into()),
             };
-            if let Err(stop) = drop_volume(world, shell, volume, Some(guest)).await {
+            if let Err(stop) = dropped {
                 stay.push(stays(volume, &self.node, &stop));
             }
         }
@@ -102,18 +110,17 @@ impl Leftover {
     }
 }
 
-/// Removes a file that no machine names any more, beside one that goes.
+/// Removes a file, unless it is one of those that machines name.
 ///
 /// # Errors
 ///
 /// Why it stays.
 pub(super) async fn drop_volume(
-    world: &World,
     shell: Done<&Shell>,
     volume: &str,
-    beside: Option<&Guest>,
+    named: &BTreeSet<String>,
 ) -> Done<()> {
-    if snippet::is_named(world, volume, beside).await? {
+    if named.contains(volume) {
         return Err(Failure::new("a machine or a snapshot names it").into());
     }
     Ok(snippet::remove(shell?, volume).await?)

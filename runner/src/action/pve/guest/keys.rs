@@ -1,5 +1,7 @@
 //! One key of a guest's configuration: what is wished for it, whether that is so, and what it is set to.
 
+pub use runbook::read::is_numbered;
+
 use super::super::pairs::{self, FIRST, Pairs};
 
 /// What is wished for a key.
@@ -256,12 +258,6 @@ pub fn tags(text: &str) -> Vec<String> {
     tags.sort();
     tags.dedup();
     tags
-}
-
-/// Whether a key is a word and a number.
-pub fn is_numbered(key: &str, word: &str) -> bool {
-    key.strip_prefix(word)
-        .is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Whether a key holds a volume.
